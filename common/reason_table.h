@@ -1,0 +1,120 @@
+/* REASON(symbol, code, exit status, what is wrong, what to do). Order is free; codes are for ever. No include guard: it is
+ * included once per use, with REASON defined. */
+REASON(NONE, "none", 0, "Nothing is wrong.", "")
+REASON(OTHER, "other", 1, "A reason that this version does not know.",
+    "Update devtrust on this device, or look the code up in the newer version's manual.")
+REASON(INTERNAL, "internal", 1, "An internal error.",
+    "Look at the log for the message before this one and report it.")
+REASON(NO_MEMORY, "no-memory", 1, "Memory is out.", "Free memory and try again.")
+REASON(STORAGE, "storage", 1, "The state directory cannot be written.",
+    "Check free space and permissions of the state directory; it is tried again by itself.")
+/* enrolment and the server's side */
+REASON(NOT_ENROLLED, "not-enrolled", 1, "This device is not enrolled.",
+    "Run: devtrustctl enroll URL --token-file FILE (as root).")
+REASON(TOKEN_REFUSED, "token-refused", 5, "The server does not accept the enrolment token: wrong, used up, "
+    "expired or revoked.",
+    "Make a new one on the server (devtrust-server token create) and enrol again.")
+REASON(SERVER_UNREACHABLE, "server-unreachable", 3, "The server cannot be reached.",
+    "Check the network and the server's address; it is tried again by itself.")
+REASON(SERVER_TLS, "server-tls", 5, "The server's TLS certificate does not verify: another CA, another name, or expired.",
+    "Check the URL; with a private CA pass its pin (devtrust-server status prints it) as --ca-pin.")
+REASON(SERVER_ERROR, "server-error", 1, "The server answered with an error.",
+    "Look at the server's log; it is tried again by itself.")
+REASON(SERVER_ANSWER, "server-answer", 1, "The server's answer is not what the protocol says; it was not used.",
+    "Check that the URL is a devtrust server and no proxy answers in its place.")
+REASON(SERVER_REFUSED, "server-refused", 5, "The server refuses this request.",
+    "Check the assignment and the switch on the server (devtrust-server status).")
+REASON(REDIRECT, "redirect", 5, "The server redirects; a redirect is never followed.",
+    "Enrol with the final URL.")
+REASON(CLOCK, "clock", 1, "This device's clock and the server's disagree.",
+    "Set the clock (timedatectl); certificates are judged by it.")
+REASON(CLONED, "cloned", 1, "This identity was made on another machine; it is not used here.",
+    "Enrol this machine on its own: devtrustctl enroll URL --token-file FILE.")
+REASON(DEVICE_SUSPENDED, "device-suspended", 5, "The server has suspended this device.",
+    "Ask the administrator to look at the device on the server.")
+REASON(DEVICE_REMOVED, "device-removed", 1, "The server has removed this device.",
+    "Enrol it again if it should be managed.")
+REASON(HELD, "held", 1, "Removed by the local administrator and held so.",
+    "Run: devtrustctl renew (as root), or enrol again.")
+REASON(NEWER_STATE, "newer-state", 1, "A state file was written by a newer version; it is left alone.",
+    "Install that version again, or move the file away.")
+REASON(BROKEN_STATE, "broken-state", 1, "A state file was broken; it was set aside.",
+    "Nothing to do: it is rebuilt. The old one is kept as NAME.broken.")
+REASON(CONFIG, "config", 2, "The configuration file has an error.", "Mend the line that the message names.")
+/* desired state and policy */
+REASON(STATE_INVALID, "state-invalid", 1, "The server's desired state is not valid; the last good one is kept.",
+    "Update the device or mend the server's settings; the log names the field.")
+REASON(PATTERN_REFUSED, "pattern-refused", 1, "A portal pattern is outside what this device allows; it was left out.",
+    "Allow it in devtrustd.conf, [limits] allowed_patterns, or mend it on the server.")
+REASON(POLICY_DIRECTORY, "policy-directory", 1, "A browser policy directory is missing, not root's, or writable by others.",
+    "Make it root-owned, mode 0755; it is tried again by itself.")
+REASON(POLICY_BROKEN_FILE, "policy-broken-file", 1, "An administrator's policy file beside ours is not valid JSON; browsers ignore it.",
+    "Mend or remove the file that the message names.")
+REASON(POLICY_CONFLICT, "policy-conflict", 1, "Another policy file overrides ours.",
+    "Rename it so that it sorts before zz-devtrust.json, or remove its AutoSelectCertificateForUrls.")
+/* users and signing */
+REASON(NOT_MANAGED, "not-managed", 1, "This user is not managed on this device.",
+    "Ask the administrator for an assignment of user, device and local user name.")
+REASON(DISTRIBUTION_OFF, "distribution-off", 1, "Certificate distribution is off.",
+    "The administrator switches it on: devtrust-server distribution on.")
+REASON(DISTRIBUTION_PAUSED, "distribution-paused", 1, "Certificate distribution is paused; nothing is changed on the device.",
+    "The administrator switches it on again: devtrust-server distribution on.")
+REASON(USER_UNKNOWN, "user-unknown", 1, "The assigned local user name does not exist on this device.",
+    "Create the account, or mend the local name of the assignment.")
+REASON(USER_REFUSED, "user-refused", 1, "The assigned local user is root, a system account or nobody.",
+    "Assign an ordinary account.")
+REASON(USER_CHANGED, "user-changed", 1, "The local account behind this assignment has changed its uid or name.",
+    "Remove and make the assignment again on the server if that is intended.")
+REASON(NO_AGENT, "no-agent", 1, "No agent of this user is attached.",
+    "The user signs in, or starts devtrust-agent.")
+REASON(AGENT_TIMEOUT, "agent-timeout", 1, "The user's agent did not answer in time.",
+    "Look at the agent's log; restart it.")
+REASON(RATE_LIMITED, "rate-limited", 1, "Too many requests in the last hour.", "Wait; it is tried again by itself.")
+REASON(CSR_INVALID, "csr-invalid", 1, "The signing request is not one valid PKCS#10 object.",
+    "Restart the agent; report it if it comes again.")
+REASON(CSR_TOO_LARGE, "csr-too-large", 1, "The signing request is larger than 4 KiB.", "Restart the agent.")
+REASON(CSR_SIGNATURE, "csr-signature", 1, "The signing request is not signed by its own key, or with a weak digest.",
+    "Restart the agent; report it if it comes again.")
+REASON(CSR_SUBJECT, "csr-subject", 1, "The signing request's subject is not the ordered one.", "Restart the agent.")
+REASON(CSR_EXTENSIONS, "csr-extensions", 1, "The signing request asks for extensions; none are allowed.", "Restart the agent.")
+REASON(CSR_KEY, "csr-key", 1, "The key's type, size or parameters are not allowed, or not the ordered ones.",
+    "Order p256, p384, rsa2048 or rsa3072 on the server.")
+REASON(CSR_KEY_REUSED, "csr-key-reused", 1, "This key has been used before.", "Restart the agent.")
+REASON(LEAF_KEY, "leaf-key", 1, "The issued certificate is for another key.", "Look at the server's log.")
+REASON(LEAF_NAME, "leaf-name", 1, "The issued certificate names another device or user, or has no proper common name.",
+    "Look at the assignment on the server.")
+REASON(LEAF_USAGE, "leaf-usage", 1, "The issued certificate has the wrong usage, is a CA, or is of another type.",
+    "Look at the server's certificate profile.")
+REASON(LEAF_CHAIN, "leaf-chain", 1, "The issued certificate does not chain to the pinned trust root.",
+    "Enrol again if the server's CA has changed.")
+REASON(LEAF_LIFETIME, "leaf-lifetime", 1, "The issued certificate is expired or its lifetime is out of bounds.",
+    "Check the clocks of device and server, and the lifetime set on the server.")
+REASON(BUNDLE_INVALID, "bundle-invalid", 1, "The server's certificates cannot be decoded.",
+    "Check that no proxy answers in the server's place.")
+/* stores */
+REASON(STORE_NONE, "store-none", 1, "No certificate store of this user could be used.",
+    "Look at the stores listed with the reason of each.")
+REASON(STORE_PASSWORD, "store-password", 1, "The store is locked with a master password; it was left as it is.",
+    "Remove the master password of this certificate database.")
+REASON(STORE_CORRUPT, "store-corrupt", 1, "The store's files are broken; they were left as they are.",
+    "Move the certificate database away; the browser makes a new one.")
+REASON(STORE_READ_ONLY, "store-read-only", 1, "The store cannot be written.",
+    "Check the permissions of the certificate database and whether the file system is read-only.")
+REASON(STORE_FULL, "store-full", 1, "No space is left for the store.", "Free space in the home directory.")
+REASON(STORE_MISSING, "store-missing", 1, "The home directory or the store is missing.",
+    "Make the home directory available and sign in again.")
+REASON(STORE_VERIFY, "store-verify", 1, "The certificate or its key could not be read back and used after the import.",
+    "It was undone; look at the agent's log.")
+REASON(STORE_ERROR, "store-error", 1, "The store's library failed.", "Look at the agent's log.")
+REASON(RECORD_WRITE, "record-write", 1, "The agent's record cannot be written.",
+    "Free space in the home directory and check ~/.local/state/devtrust.")
+REASON(EXPIRED, "expired", 1, "The certificate has expired.", "Connect to the server; it renews by itself.")
+/* the local tool */
+REASON(DAEMON_UNREACHABLE, "daemon-unreachable", 3, "devtrustd cannot be reached.",
+    "Start it: systemctl start devtrustd.")
+REASON(DAEMON_NOT_ROOT, "daemon-not-root", 4, "What listens on the socket does not run as root; it is not trusted.",
+    "Stop the impostor and start devtrustd.")
+REASON(NOT_PERMITTED, "not-permitted", 4, "This needs root.", "Run it with sudo.")
+REASON(BUSY, "busy", 1, "Another operation of this kind is running.", "Try again in a moment.")
+REASON(NO_SUCH_USER, "no-such-user", 1, "No managed user of that name on this device.", "Run: devtrustctl status.")
+REASON(NO_CERTIFICATE, "no-certificate", 1, "There is no certificate of ours.", "Run: devtrustctl status.")

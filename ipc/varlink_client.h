@@ -1,0 +1,45 @@
+/* A Varlink client on a libuv loop, and a blocking one for command-line tools. */
+#pragma once
+
+#include <json-c/json_object.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+
+struct varlink_client;
+
+/** `error` NULL: a reply with `parameters`; `continues`: more will come. `error` "io.devtrust.Local.Disconnected": the connection
+ *  ended before the answer (parameters NULL). `parameters` is borrowed. */
+#define VARLINK_ERROR_DISCONNECTED "io.devtrust.Local.Disconnected"
+typedef void (*varlink_reply)(struct varlink_client *client, struct json_object *parameters,
+    const char *error, bool continues, void *userdata);
+
+/** Connects to a Unix socket (non-blocking). Refuses a peer whose uid is not `peer_uid` with -EPERM. `disconnected` runs once when the
+ *  connection ends, after the callbacks of all open calls; then the client is closed with varlink_client_close().
+ *  Returns 0 or a negative errno (-ENOENT, -ECONNREFUSED, -EPERM …). */
+int varlink_client_connect(uv_loop_t *loop, const char *path, uid_t peer_uid,
+    void (*disconnected)(struct varlink_client *, void *), void *userdata,
+    struct varlink_client **ret);
+
+/** Sends a call; replies come in call order. Owns `parameters` (NULL: none). Returns 0, -ENOTCONN, -EMSGSIZE, -ENOMEM. */
+int varlink_client_call(struct varlink_client *client, const char *method,
+    struct json_object *parameters, bool more, varlink_reply reply, void *userdata);
+
+/** Closes without callbacks; `client` must not be used again. NULL is allowed. */
+void varlink_client_close(struct varlink_client *client);
+
+/* ---- blocking ---- */
+struct varlink_stream;
+
+/** Connects; `timeout_ms` bounds every later wait (-1: none). Errors as above. */
+int varlink_stream_open(const char *path, uid_t peer_uid, int timeout_ms, struct varlink_stream **ret);
+struct varlink_stream *varlink_stream_free(struct varlink_stream *stream);
+
+/** Sends one call. Owns `parameters`. */
+int varlink_stream_send(struct varlink_stream *stream, const char *method,
+    struct json_object *parameters, bool more, bool oneway);
+
+/** Waits for one reply. *ret_error is NULL for a good one. Both outputs are the caller's (json_object_put, free). Returns 0, -ETIMEDOUT,
+ *  -ECONNRESET, -EBADMSG. */
+int varlink_stream_receive(struct varlink_stream *stream, struct json_object **ret_parameters,
+    char **ret_error, bool *ret_continues);
