@@ -116,6 +116,42 @@ $(BUILD)/obj/server/db_schema.o: $(BUILD)/obj/server/db_schema.c
 
 include tests/tests.mk
 
+# --- installation: what is listed here is what uninstall takes away again ---
+SBINDIR := $(PREFIX)/sbin
+BINDIR := $(PREFIX)/bin
+MANDIR := $(PREFIX)/share/man
+DOCDIR := $(PREFIX)/share/doc/devtrust
+UNITDIR := $(PREFIX)/lib/systemd
+MAN_PAGES := $(sort $(wildcard man/*.[1-8]))
+DOCS := README.md $(sort $(wildcard docs/*.md))
+# mode:source:destination
+INSTALL_FILES := \
+    0755:build/devtrustd:$(SBINDIR)/devtrustd \
+    0755:build/devtrust-server:$(SBINDIR)/devtrust-server \
+    0755:build/devtrust-agent:$(BINDIR)/devtrust-agent \
+    0755:build/devtrustctl:$(BINDIR)/devtrustctl \
+    0644:systemd/devtrustd.service:$(UNITDIR)/system/devtrustd.service \
+    0644:systemd/devtrust-server.service:$(UNITDIR)/system/devtrust-server.service \
+    0644:systemd/devtrust-agent.service:$(UNITDIR)/user/devtrust-agent.service \
+    0644:systemd/devtrust.tmpfiles:$(PREFIX)/lib/tmpfiles.d/devtrust.conf \
+    0644:systemd/devtrust-server.sysusers:$(PREFIX)/lib/sysusers.d/devtrust-server.conf \
+    $(foreach page,$(MAN_PAGES),0644:$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
+    $(foreach doc,$(DOCS),0644:$(doc):$(DOCDIR)/$(notdir $(doc)))
+
+.PHONY: install uninstall
+install: all ## install under DESTDIR and PREFIX (default /usr)
+	@for entry in $(INSTALL_FILES); do \
+	    IFS=: read -r mode source target <<<"$$entry"; \
+	    install -D -m "$$mode" "$$source" "$(DESTDIR)$$target"; \
+	done
+
+uninstall: ## remove what install put there; configuration and state stay
+	@for entry in $(INSTALL_FILES); do \
+	    IFS=: read -r mode source target <<<"$$entry"; \
+	    rm -f "$(DESTDIR)$$target"; \
+	done
+	@rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
+
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile tests/tests.mk | sed 's/:.*##/\t/' | expand -t 16

@@ -28,3 +28,49 @@ $$(BUILD)/fuzzers/$(1): $$(BUILD)/obj/tests/fuzz/$(1).o $$(PROGRAM_LIBS_$(call f
 	$$(CC) $$(LDFLAGS_ALL) -fsanitize=fuzzer -o $$@ $$^ $$(LIBS_$(call fuzz_layer,tests/fuzz/$(1).c))
 endef
 $(foreach target,$(basename $(notdir $(FUZZ_SRC))),$(eval $(call fuzz_rule,$(target))))
+
+TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
+SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh common/embed.sh .ci/run tests/harness/sandbox
+
+.PHONY: print-% programs-under-test demo check bench fuzz unit format format-check shellcheck
+print-%:
+	@echo $($*)
+
+programs-under-test: all $(UNIT_PROGRAMS)
+
+unit: $(UNIT_PROGRAMS) ## unit tests of this variant only (VARIANT=gcc|clang|asan)
+	@for program in $^; do echo "$$program"; "$$program" >build/unit.log 2>&1 || { cat build/unit.log; exit 1; }; done
+
+demo: ## the whole way on this machine, with real parts; KEEP=1 leaves it running
+	@tests/packages.sh build demo
+	@$(MAKE) --no-print-directory -s -j2 all
+	@KEEP=$(KEEP) tests/harness/sandbox tests/demo/demo.py
+
+check: ## install what is needed, build, run all tests
+	@tests/packages.sh build demo check
+	@$(MAKE) --no-print-directory -s -j2 programs-under-test
+	@$(MAKE) --no-print-directory -s -j2 VARIANT=clang all
+	@$(MAKE) --no-print-directory -s -j2 VARIANT=asan programs-under-test
+	@$(MAKE) --no-print-directory -s -j2 VARIANT=fuzz fuzzers
+	@tests/check.py
+
+.PHONY: fuzzers
+fuzzers: $(FUZZ_PROGRAMS)
+
+bench: ## measure, beside certmonger and the command-line floor; writes build/bench.json
+	@tests/packages.sh build demo bench
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/harness/sandbox tests/bench/bench.py
+
+fuzz: ## fuzz each target for FUZZ_SECONDS (default 600)
+	@tests/packages.sh build demo check
+	@$(MAKE) --no-print-directory -s -j2 VARIANT=fuzz fuzzers
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/check.py fuzz-
+
+C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c)
+format: ## let clang-format decide
+	clang-format -i $(C_FILES)
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+shellcheck:
+	shellcheck -S warning $(SHELL_FILES)

@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+"""All tests, in two lanes (two cores), and one closing line: N passed, N failed, N skipped.
+
+Each job's output goes to build/check/<job>.log; a failing one is shown. `check.py NAME…` runs only the jobs whose name starts so.
+"""
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from typing import Callable
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "check"
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
+
+
+@dataclasses.dataclass
+class Result:
+    passed: int = 0
+    failed: int = 0
+    skipped: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Job:
+    name: str
+    command: list[str]
+    count: Callable[["Job", int, str], Result]
+    timeout: int = 1800
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def count_one(job: Job, status: int, output: str) -> Result:
+    """The job is one test."""
+    return Result(passed=1) if status == 0 else Result(failed=1)
+
+
+def count_cmocka(job: Job, status: int, output: str) -> Result:
+    """cmocka's closing lines; a crash before them is one failure."""
+    passed = re.search(r"^\[  PASSED  \] (\d+) test", output, re.M)
+    failed = re.search(r"^\[  FAILED  \] .*?(\d+) test", output, re.M)
+    skipped = re.findall(r"^\[  SKIPPED \] ([A-Za-z_]\w*)$", output, re.M)
+    result = Result(int(passed[1]) if passed else 0, int(failed[1]) if failed else 0,
+                    [f"{job.name}: {name}" for name in dict.fromkeys(skipped)])
+    if (status != 0 or not passed) and not result.failed:
+        result.failed = 1
+    return result
+
+
+def count_pytest(job: Job, status: int, output: str) -> Result:
+    """Cases of the JUnit file that pytest writes; no file, or a status that it does not explain, is a failure."""
+    result = Result()
+    report = LOGS / f"{job.name}.xml"
+    if report.exists():
+        for case in ElementTree.parse(report).iter("testcase"):
+            skip = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                result.failed += 1
+            elif skip is not None:
+                result.skipped.append(f"{job.name}: {case.get('name')}: {skip.get('message')}")
+            else:
+                result.passed += 1
+    if status != 0 and not result.failed:
+        result.failed = 1
+    return result
+
+
+def make_list(variable: str, *arguments: str) -> list[str]:
+    """The value of a Makefile variable, as a list."""
+    text = subprocess.run(["make", "-s", "--no-print-directory", f"print-{variable}", *arguments], cwd=ROOT, check=True,
+                          capture_output=True, text=True).stdout
+    return text.split()
+
+
+def unit_jobs(variant: str) -> list[Job]:
+    jobs = []
+    for program in make_list("UNIT_PROGRAMS", f"VARIANT={variant}"):
+        short = program.split("/unit/")[1].replace("/", "-")
+        jobs.append(Job(f"unit-{variant}-{short}", [program], count_cmocka, 300))
+    return jobs
+
+
+def fuzz_jobs() -> list[Job]:
+    jobs = []
+    for program in make_list("FUZZ_PROGRAMS", "VARIANT=fuzz"):
+        name = pathlib.Path(program).name.removeprefix("fuzz_")
+        corpus = ROOT / "build" / "fuzz" / "corpus" / name
+        corpus.mkdir(parents=True, exist_ok=True)
+        seeds = f"tests/fuzz/seeds/{name}"
+        jobs.append(Job(f"fuzz-{name}", [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+                                         f"-artifact_prefix=build/check/fuzz-{name}-", "-verbosity=0", "-print_final_stats=1",
+                                         str(corpus), seeds], count_one, FUZZ_SECONDS + 120))
+    return jobs
+
+
+def lint_jobs() -> list[Job]:
+    sources = make_list("ALL_SRC")
+    jobs = [Job("format", ["make", "-s", "format-check"], count_one),
+            Job("shellcheck", ["make", "-s", "shellcheck"], count_one),
+            Job("install", ["tests/install-test.sh"], count_one)]
+    for layer in ("common", "ipc", "daemon", "useragent", "server"):
+        files = [source for source in sources if source.startswith(f"{layer}/")]
+        if files:
+            jobs.append(Job(f"tidy-{layer}", ["tests/tidy.sh", *files], count_one))
+    return jobs
+
+
+def integration_job(variant: str) -> Job:
+    name = f"integration-{variant}"
+    folder = "build" if variant == "gcc" else f"build/{variant}"
+    return Job(name, ["tests/harness/sandbox", "--", "/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
+                      f"--junitxml={LOGS}/{name}.xml", "tests/integration"], count_pytest, 2400,
+               {"BIN": folder, "PYTHONDONTWRITEBYTECODE": "1"})
+
+
+class Runner:
+    def __init__(self) -> None:
+        self.total = Result()
+        self.lock = threading.Lock()
+
+    def run(self, job: Job) -> None:
+        log = LOGS / f"{job.name}.log"
+        started = time.monotonic()
+        environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1",
+                       **job.environment}
+        with open(log, "w", encoding="utf-8") as output:
+            try:
+                status = subprocess.run(job.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                        timeout=job.timeout, env=environment, check=False).returncode
+            except (subprocess.TimeoutExpired, OSError) as error:
+                status = 124
+                output.write(f"\n{error}\n")
+        text = log.read_text(encoding="utf-8", errors="replace")
+        result = job.count(job, status, text)
+        with self.lock:
+            self.total.passed += result.passed
+            self.total.failed += result.failed
+            self.total.skipped += result.skipped
+            word = "FAILED" if result.failed else "ok"
+            print(f"{word:6} {job.name} ({result.passed} passed, {time.monotonic() - started:.1f} s)", flush=True)
+            if result.failed:
+                print("".join(f"    {line}\n" for line in text.splitlines()[-120:]), end="", flush=True)
+
+    def lane(self, jobs: list[Job]) -> threading.Thread:
+        def work() -> None:
+            for job in jobs:
+                self.run(job)
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+
+def main() -> int:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    prefixes = tuple(sys.argv[1:])
+    lanes = [[integration_job("gcc"), integration_job("asan")],
+             unit_jobs("gcc") + unit_jobs("asan") + fuzz_jobs() + lint_jobs()]
+    if prefixes:
+        lanes = [[job for job in lane if job.name.startswith(prefixes)] for lane in lanes]
+    for stale in LOGS.glob("*.xml"):
+        stale.unlink()
+    runner = Runner()
+    for thread in [runner.lane(lane) for lane in lanes]:
+        thread.join()
+    for reason in runner.total.skipped:
+        print(f"skipped: {reason}")
+    total = runner.total
+    if not total.passed and not total.failed:
+        print("no test ran")
+        return 1
+    print(f"{total.passed} passed, {total.failed} failed, {len(total.skipped)} skipped")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+#!/bin/bash
+# tidy.sh FILE…: clang-tidy with the flags that the Makefile compiles with; any finding fails.
+set -euo pipefail
+read -ra flags < <(make -s --no-print-directory print-TIDY_CFLAGS VARIANT=clang)
+clang-tidy --quiet "$@" -- "${flags[@]}"
