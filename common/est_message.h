@@ -4,6 +4,7 @@
 #include "buffer.h"
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define EST_MAX_BODY (64 * 1024)

@@ -5,6 +5,7 @@
 #include "reason.h"
 #include "x509_key.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define X509_CSR_MAX_SIZE 4096 /* DER bytes */

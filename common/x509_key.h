@@ -38,9 +38,9 @@ char *hex_encode(const uint8_t *data, size_t size, char *ret);
 /** Exactly `size` bytes of lower- or upper-case hex. Returns 0 or -EINVAL. */
 int hex_decode(const char *text, uint8_t *ret, size_t size);
 
-DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
-DEFINE_CLEANUP(X509, X509_free);
-DEFINE_CLEANUP(X509_REQ, X509_REQ_free);
+DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
+DEFINE_CLEANUP(X509 *, X509_free);
+DEFINE_CLEANUP(X509_REQ *, X509_REQ_free);
 #define CLEANUP_EVP_PKEY CLEANUP(EVP_PKEY_free_ptr)
 #define CLEANUP_X509 CLEANUP(X509_free_ptr)
 #define CLEANUP_X509_REQ CLEANUP(X509_REQ_free_ptr)

@@ -4,6 +4,7 @@
 #include "reason.h"
 #include "x509_key.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
