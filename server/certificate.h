@@ -6,6 +6,7 @@
 #include "common/reason.h"
 #include "common/x509_key.h"
 #include "common/x509_profile.h"
+#include "server/crl.h"
 #include "server/db.h"
 
 #define SERVER_USER_ID_SIZE 65    /* [A-Za-z0-9._@-]{1,64} and NUL */
@@ -21,14 +22,6 @@ enum certificate_state {
     CERTIFICATE_REVOKED = 4,
 };
 const char *certificate_state_name(enum certificate_state state);
-
-/** RFC 5280 5.3.1, the ones that are used. */
-enum revocation_reason {
-    REVOCATION_UNSPECIFIED = 0,
-    REVOCATION_SUPERSEDED = 4,
-    REVOCATION_CESSATION = 5, /* off, unassigned, device or user removed, report `removed` */
-    REVOCATION_PRIVILEGE_WITHDRAWN = 9, /* by the administrator's word on this certificate */
-};
 
 struct certificate_status {
     bool known;   /* false: not one of ours (or not in this database); reason says so and nothing
@@ -62,16 +55,9 @@ int certificate_status_of(
     struct db *db, X509 *certificate, int64_t now_s, int64_t grace_s,
     struct certificate_status *ret);
 
-/** One revoked certificate for the CRL. */
-struct certificate_revoked {
-    const char *serial; /* hex */
-    int64_t revoked_at;
-    enum revocation_reason reason;
-};
-
 /** Calls `each` for every revoked certificate of a kind that has not expired by `now_s` − 1 h (RFC
  * 5280 3.3), superseded ones past their grace included; a negative return of `each` stops and is
  * returned. */
 int certificate_each_revoked(
     struct db *db, enum certificate_kind kind, int64_t now_s, int64_t grace_s,
-    int (*each)(const struct certificate_revoked *revoked, void *userdata), void *userdata);
+    int (*each)(const struct crl_entry *entry, void *userdata), void *userdata);
