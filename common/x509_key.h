@@ -1,4 +1,5 @@
-/* Key types and what is derived from public keys. Private keys are OpenSSL's, in its secure memory. */
+/* Key types and what is derived from public keys. Private keys are OpenSSL's, in its secure memory.
+ */
 #pragma once
 
 #include "cleanup.h"
@@ -18,11 +19,13 @@ const char *key_type_name(enum key_type type);
 /** Returns 0 or -EINVAL for an unknown name. */
 int key_type_from_name(const char *name, enum key_type *ret);
 
-/** Makes a key pair. RSA takes hundreds of ms: off the loop. Returns 0 or -EIO. EVP_PKEY_free() the result. */
+/** Makes a key pair. RSA takes hundreds of ms: off the loop. Returns 0 or -EIO. EVP_PKEY_free() the
+ * result. */
 int x509_key_generate(enum key_type type, EVP_PKEY **ret);
 
-/** The key's type; -ENOTSUP for any other kind, size, curve, explicit curve parameters, RSA exponent ≠ 65537. RSA of
- *  2048 to 4096 bits is accepted, reported as the largest type that it reaches. */
+/** The key's type; -ENOTSUP for any other kind, size, curve, explicit curve parameters, RSA
+ * exponent ≠ 65537. RSA of 2048 to 4096 bits is accepted, reported as the largest type that it
+ * reaches. */
 int x509_key_classify(EVP_PKEY *key, enum key_type *ret);
 
 /** SHA-256 over the DER SubjectPublicKeyInfo (RFC 7469 section 2.4). Returns 0 or -EIO. */
