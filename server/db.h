@@ -96,6 +96,7 @@ int64_t db_last_id(struct db *db);
 int db_begin(struct db *db); /* takes the write lock at once */
 int db_commit(struct db *db);
 void db_rollback(struct db *db);
+bool db_in_transaction(struct db *db); /* false after the database ended it by itself (disk full) */
 int db_savepoint(struct db *db);
 int db_savepoint_release(struct db *db);
 void db_savepoint_rollback(struct db *db);
