@@ -1,0 +1,42 @@
+/* The strict decoder of UTF-8: a table of the four lead forms, each with the smallest code point
+ * that may use it. */
+#include "common/utf8.h"
+
+#include "common/cleanup.h"
+
+#include <errno.h>
+
+static const struct {
+    uint8_t mask, lead;
+    int size;
+    uint32_t smallest; /* anything below it is overlong */
+} forms[] = {
+    {0x80, 0x00, 1, 0x00},
+    {0xe0, 0xc0, 2, 0x80},
+    {0xf0, 0xe0, 3, 0x800},
+    {0xf8, 0xf0, 4, 0x10000},
+};
+
+int utf8_decode(const char *text, size_t length, uint32_t *ret) {
+    if (length == 0)
+        return -EILSEQ;
+
+    const uint8_t lead = (uint8_t)text[0];
+    size_t f = 0;
+    while (f < ARRAY_LENGTH(forms) && (lead & forms[f].mask) != forms[f].lead)
+        f++;
+    if (f == ARRAY_LENGTH(forms) || (size_t)forms[f].size > length)
+        return -EILSEQ;
+
+    uint32_t code = lead & (uint8_t)~forms[f].mask;
+    for (int i = 1; i < forms[f].size; i++) {
+        const uint8_t next = (uint8_t)text[i];
+        if ((next & 0xc0) != 0x80)
+            return -EILSEQ;
+        code = code << 6 | (next & 0x3f);
+    }
+    if (code < forms[f].smallest || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+        return -EILSEQ;
+    *ret = code;
+    return forms[f].size;
+}
