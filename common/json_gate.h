@@ -12,7 +12,8 @@
 /** Checks `size` bytes only. Returns 0 or -EBADMSG; the offset of the first offence in *ret_offset if not NULL. */
 int json_gate_check(const char *text, size_t size, size_t *ret_offset);
 
-/** Checks, then parses with json-c in strict mode. Returns 0, -EBADMSG, -ENOMEM. Release the result with json_object_put(). */
+/** Checks, then parses with json-c in strict mode. Returns 0, -EBADMSG, -ENOMEM. Release the result with json_object_put().
+ *  The text `null` gives a NULL object, which is how json-c has it. */
 int json_gate_parse(const char *text, size_t size, struct json_object **ret);
 
 /** Release for a local `struct json_object *`. */
