@@ -29,7 +29,8 @@ struct json_field {
     { name_, type_, required_, offsetof(struct_, member_), minimum_, maximum_ }
 
 /** Fills the members named by `table`; absent optional members keep what the caller put there. Returns 0 or
- *  -EINVAL (wrong type, missing, out of range) with the field's name in *ret_field (may be NULL; static storage). */
+ *  -EINVAL (wrong type, missing, out of range) with the field's name in *ret_field (may be NULL; static storage; "" if
+ *  `object` is no object); the struct is then untouched. A minimum of 0 keeps negative numbers out; INT64_MIN lets them in. */
 int json_fields_read(struct json_object *object, const struct json_field *table, size_t count,
     void *ret_struct, const char **ret_field);
 
