@@ -1,0 +1,125 @@
+"""What is in a user's NSS database, as NSS's own tool sees it, run as that user. Nothing here opens it as root."""
+import base64
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+
+from . import accounts, programs
+
+OURS = re.compile(r" Device Trust Certificate - [0-9a-f]{8}$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    key_id: str
+    label: str  # "(orphan)" where no certificate names it
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """Comparable: nicknames with trust flags, and keys."""
+    certificates: tuple[tuple[str, str], ...]
+    keys: tuple[Key, ...]
+
+    @property
+    def ours(self) -> list[str]:
+        return [name for name, _ in self.certificates if OURS.search(name)]
+
+
+class Database:
+    def __init__(self, user: str, directory: pathlib.Path | None = None) -> None:
+        self.user = user
+        self.uid = accounts.uid_of(user)
+        self.directory = directory or pathlib.Path("/home", user, ".local/share/pki/nssdb")
+
+    def tool(self, *arguments: str, name: str = "certutil", stdin: str | None = None) -> "programs.subprocess.CompletedProcess[str]":
+        return programs.run([name, "-d", f"sql:{self.directory}", *arguments], uid=self.uid, stdin=stdin,
+                            environment=programs.user_environment(self.user, self.uid))
+
+    def create(self, password: str | None = None) -> "Database":
+        """A new database, as a browser would make it; with a master password if told."""
+        programs.run(["mkdir", "-p", "-m", "0700", str(self.directory)], uid=self.uid)
+        if password is None:
+            done = self.tool("-N", "--empty-password")
+        else:
+            file = self.directory.parent / "password"
+            file.write_text(f"{password}\n", encoding="ascii")
+            os.chown(file, self.uid, self.uid)
+            done = self.tool("-N", "-f", str(file))
+            file.unlink()
+        assert done.returncode == 0, done.stderr
+        return self
+
+    def trust_tls_ca(self, ca_file: pathlib.Path) -> None:
+        """So that the browser accepts the test server's own TLS certificate without any flag."""
+        done = self.tool("-A", "-n", "demo TLS CA", "-t", "C,,", "-a", stdin=ca_file.read_text(encoding="ascii"))
+        assert done.returncode == 0, done.stderr
+
+    def contents(self) -> Contents:
+        return Contents(tuple(sorted(self._certificates())), tuple(sorted(self._keys(), key=lambda key: key.key_id)))
+
+    def _certificates(self) -> list[tuple[str, str]]:
+        if not (self.directory / "cert9.db").exists():
+            return []
+        done = self.tool("-L")
+        assert done.returncode == 0, done.stderr
+        found = []
+        for line in done.stdout.splitlines():
+            match = re.match(r"^(.*?)\s+([a-zA-Z]*,[a-zA-Z]*,[a-zA-Z]*)\s*$", line)
+            if match and match[2] != "SSL,S/MIME,JAR/XPI":
+                found.append((match[1], match[2]))
+        return found
+
+    def _keys(self) -> list[Key]:
+        if not (self.directory / "key4.db").exists():
+            return []
+        done = self.tool("-K")
+        if done.returncode != 0 and "no keys found" in done.stderr + done.stdout:
+            return []
+        assert done.returncode == 0, done.stderr
+        found = []
+        for line in done.stdout.splitlines():
+            match = re.match(r"^<\s*\d+>\s+\w+\s+([0-9a-f]+)\s+(.*)$", line)
+            if match:
+                found.append(Key(match[1], match[2].strip()))
+        return found
+
+    def certificate(self, nickname: str) -> bytes:
+        """DER of the newest certificate of that nickname."""
+        done = self.tool("-L", "-n", nickname, "-a")
+        assert done.returncode == 0, done.stderr
+        return pem_to_der(done.stdout)
+
+    def serials(self) -> list[str]:
+        """Serial numbers of ours, lower-case hex without leading zeros."""
+        return [serial_of(self.certificate(name)) for name in self.contents().ours]
+
+    def files_hash(self) -> dict[str, str]:
+        """Contents of every file below the directory."""
+        return {str(path.relative_to(self.directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(self.directory.rglob("*")) if path.is_file()}
+
+
+def pem_to_der(text: str) -> bytes:
+    body = re.search(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", text, re.S)
+    assert body, f"no PEM certificate: {text!r}"
+    return base64.b64decode(body[1])
+
+
+def serial_of(der: bytes) -> str:
+    """The serial number: the first INTEGER after the optional version of TBSCertificate."""
+    def element(at: int) -> tuple[int, int, int]:
+        length, start = der[at + 1], at + 2
+        if length & 0x80:
+            count = length & 0x7F
+            length, start = int.from_bytes(der[start:start + count], "big"), start + count
+        return der[at], start, start + length
+    _, tbs, _ = element(0)
+    _, inner, _ = element(tbs)
+    tag, start, end = element(inner)
+    if tag == 0xA0:
+        tag, start, end = element(end)
+    assert tag == 0x02, "no serial number"
+    return der[start:end].lstrip(b"\0").hex()

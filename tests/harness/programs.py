@@ -1,0 +1,200 @@
+"""Processes under test: started with exact arguments, watched by their own output, ended by pid."""
+import itertools
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from . import waiting
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+RUN = pathlib.Path("/run/dt")
+PROGRAMS = ("devtrustd", "devtrust-agent", "devtrustctl", "devtrust-server")
+MAX_LINES = 20000
+_numbers = itertools.count(1)
+
+
+def build_dir() -> pathlib.Path:
+    """The build under test: BIN, relative to the repository (build, build/asan …)."""
+    return ROOT / os.environ.get("BIN", "build")
+
+
+def sanitized() -> bool:
+    return build_dir().name == "asan"
+
+
+def install_programs() -> pathlib.Path:
+    """Copies the programs where ordinary users can run them (a clone may lie in a private folder)."""
+    target = RUN / "bin"
+    if target.exists():
+        return target
+    missing = [name for name in PROGRAMS if not (build_dir() / name).exists()]
+    if missing:
+        raise SystemExit(f"{', '.join(missing)} not found in {build_dir()}: run make first")
+    target.mkdir(parents=True)
+    RUN.chmod(0o755)
+    for name in PROGRAMS:
+        shutil.copy(build_dir() / name, target / name)
+        (target / name).chmod(0o755)
+    return target
+
+
+def base_environment() -> dict[str, str]:
+    """Nothing of the caller's leaks in but what sanitizers need."""
+    environment = {"PATH": f"{RUN}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
+                   "HOME": "/root", "MALLOC_ARENA_MAX": "1"}
+    environment |= {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS") if name in os.environ}
+    return environment
+
+
+def user_environment(name: str, uid: int) -> dict[str, str]:
+    return base_environment() | {"HOME": f"/home/{name}", "USER": name, "LOGNAME": name, "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
+
+
+class Program:
+    """One process with its output collected by line. With `notify`, start() returns when it has said READY=1."""
+
+    def __init__(self, name: str, argv: list[str], *, uid: int = 0, environment: dict[str, str] | None = None,
+                 notify: bool = False) -> None:
+        self.name = name
+        self.argv = [str(argument) for argument in argv]
+        self.uid = uid
+        self.environment = environment or base_environment()
+        self.notify = notify
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lines: list[tuple[float, str]] = []
+        self.changed = threading.Condition()
+        self.reader: threading.Thread | None = None
+        self.expected_end = False
+
+    @property
+    def pid(self) -> int:
+        assert self.process, f"{self.name} was not started"
+        return self.process.pid
+
+    def start(self) -> "Program":
+        environment = dict(self.environment)
+        ready = None
+        if self.notify:
+            path = RUN / f"notify-{next(_numbers)}"
+            ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            ready.bind(str(path))
+            path.chmod(0o666)
+            environment["NOTIFY_SOCKET"] = str(path)
+        self.expected_end = False
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        env=environment, cwd="/", user=self.uid, group=self.uid, extra_groups=[])
+        self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self.reader.start()
+        if ready:
+            try:
+                self._await_ready(ready)
+            finally:
+                ready.close()
+                path.unlink()
+        return self
+
+    def _await_ready(self, ready: socket.socket) -> None:
+        deadline = time.monotonic() + waiting.PATIENCE
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            while time.monotonic() < deadline:
+                readable, _, _ = select.select([ready, pidfd], [], [], deadline - time.monotonic())
+                if ready in readable:
+                    if b"READY=1" in ready.recv(4096).split(b"\n"):
+                        return
+                elif pidfd in readable:
+                    raise AssertionError(f"{self.name} ended while starting, status {self.process.wait()}\n{self.tail()}")
+        finally:
+            os.close(pidfd)
+        raise AssertionError(f"{self.name} did not say that it is ready\n{self.tail()}")
+
+    def _read(self, process: "subprocess.Popen[bytes]") -> None:
+        for line in process.stdout:
+            with self.changed:
+                self.lines.append((time.monotonic(), line.decode("utf-8", "replace").rstrip("\n")))
+                del self.lines[:-MAX_LINES]
+                self.changed.notify_all()
+        process.stdout.close()
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def check_alive(self) -> None:
+        if not self.expected_end and not self.running():
+            raise AssertionError(f"{self.name} has ended, status {self.process.returncode if self.process else None}\n{self.tail()}")
+
+    def log(self) -> str:
+        with self.changed:
+            return "\n".join(line for _, line in self.lines)
+
+    def tail(self, count: int = 40) -> str:
+        with self.changed:
+            return "\n".join(f"  {self.name}: {line}" for _, line in self.lines[-count:])
+
+    def mark(self) -> float:
+        """Now, for wait_log(since)."""
+        return time.monotonic()
+
+    def wait_log(self, pattern: str, since: float = 0.0, timeout: float | None = None) -> re.Match[str]:
+        """The first line after `since` that matches."""
+        regex = re.compile(pattern)
+        deadline = time.monotonic() + (waiting.PATIENCE if timeout is None else timeout)
+        seen = 0
+        with self.changed:
+            while True:
+                for at, line in self.lines[seen:]:
+                    match = regex.search(line)
+                    if at >= since and match:
+                        return match
+                seen = len(self.lines)
+                left = deadline - time.monotonic()
+                if left <= 0 or (not self.changed.wait(min(left, 0.5)) and not self.running() and len(self.lines) == seen):
+                    break
+        raise waiting.Timeout(f"{self.name} did not log {pattern!r}\n{self.tail()}")
+
+    def signal(self, number: int) -> None:
+        if self.running():
+            self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status. What does not end is killed and that is a failure."""
+        if not self.process:
+            return 0
+        self.expected_end = True
+        self.signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(waiting.PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not end on SIGTERM\n{self.tail()}") from None
+        self.reader.join(5)
+        return status
+
+    def kill(self) -> None:
+        """SIGKILL, and its end is awaited."""
+        self.expected_end = True
+        if self.process:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+            self.reader.join(5)
+
+
+def run(argv: list[str], *, uid: int = 0, environment: dict[str, str] | None = None, timeout: float | None = None,
+        stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """A command to its end, as this user; output captured."""
+    return subprocess.run([str(argument) for argument in argv], input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                          capture_output=True, text=True, env=environment or base_environment(), cwd="/", user=uid, group=uid,
+                          extra_groups=[], timeout=waiting.PATIENCE * 2 if timeout is None else timeout, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
