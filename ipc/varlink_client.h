@@ -8,38 +8,53 @@
 
 struct varlink_client;
 
-/** `error` NULL: a reply with `parameters`; `continues`: more will come. `error` "io.devtrust.Local.Disconnected": the connection
- *  ended before the answer (parameters NULL). `parameters` is borrowed. */
+/** `error` NULL: a reply with `parameters`; `continues`: more will come. `error`
+ * "io.devtrust.Local.Disconnected": the connection ended before the answer (parameters NULL).
+ * `parameters` is borrowed. */
 #define VARLINK_ERROR_DISCONNECTED "io.devtrust.Local.Disconnected"
-typedef void (*varlink_reply)(struct varlink_client *client, struct json_object *parameters,
-    const char *error, bool continues, void *userdata);
+typedef void (*varlink_reply)(
+    struct varlink_client *client, struct json_object *parameters, const char *error,
+    bool continues, void *userdata);
 
-/** Connects to a Unix socket (non-blocking). Refuses a peer whose uid is not `peer_uid` with -EPERM. `disconnected` runs once when the
- *  connection ends, after the callbacks of all open calls; then the client is closed with varlink_client_close().
- *  Returns 0 or a negative errno (-ENOENT, -ECONNREFUSED, -EPERM …). */
-int varlink_client_connect(uv_loop_t *loop, const char *path, uid_t peer_uid,
+/** Connects to a Unix socket (non-blocking). Ignores SIGPIPE in this process (unless somebody
+ * handles it). Refuses a peer whose uid is not `peer_uid` with -EPERM. `disconnected` runs once
+ * when the connection ends, after the callbacks of all open calls; then the client is closed with
+ * varlink_client_close(). Returns 0 or a negative errno (-ENOENT, -ECONNREFUSED, -EPERM, -EAGAIN:
+ * the server's backlog is full …). */
+int varlink_client_connect(
+    uv_loop_t *loop, const char *path, uid_t peer_uid,
     void (*disconnected)(struct varlink_client *, void *), void *userdata,
     struct varlink_client **ret);
 
-/** Sends a call; replies come in call order. Owns `parameters` (NULL: none). Returns 0, -ENOTCONN, -EMSGSIZE, -ENOMEM. */
-int varlink_client_call(struct varlink_client *client, const char *method,
-    struct json_object *parameters, bool more, varlink_reply reply, void *userdata);
+/** Sends a call; replies come in call order, never from inside this function. Owns `parameters`
+ * (NULL: none). Returns 0, -ENOTCONN, -EMSGSIZE (over VARLINK_CALL_MAX), -ENOMEM, -EBUSY
+ * (VARLINK_CLIENT_MAX_CALLS are open). */
+#define VARLINK_CLIENT_MAX_CALLS 64
+int varlink_client_call(
+    struct varlink_client *client, const char *method, struct json_object *parameters, bool more,
+    varlink_reply reply, void *userdata);
 
-/** Closes without callbacks; `client` must not be used again. NULL is allowed. */
+/** Closes without callbacks, also from inside one; `client` must not be used again. NULL is
+ * allowed. */
 void varlink_client_close(struct varlink_client *client);
 
 /* ---- blocking ---- */
 struct varlink_stream;
 
-/** Connects; `timeout_ms` bounds every later wait (-1: none). Errors as above. */
-int varlink_stream_open(const char *path, uid_t peer_uid, int timeout_ms, struct varlink_stream **ret);
+/** Connects; `timeout_ms` bounds every wait, this one too (-1: none). Errors as above, and
+ * -ETIMEDOUT. */
+int varlink_stream_open(
+    const char *path, uid_t peer_uid, int timeout_ms, struct varlink_stream **ret);
 struct varlink_stream *varlink_stream_free(struct varlink_stream *stream);
 
-/** Sends one call. Owns `parameters`. */
-int varlink_stream_send(struct varlink_stream *stream, const char *method,
-    struct json_object *parameters, bool more, bool oneway);
+/** Sends one call. Owns `parameters`. Returns 0, -EMSGSIZE, -ENOMEM, -ETIMEDOUT, -ECONNRESET. */
+int varlink_stream_send(
+    struct varlink_stream *stream, const char *method, struct json_object *parameters, bool more,
+    bool oneway);
 
-/** Waits for one reply. *ret_error is NULL for a good one. Both outputs are the caller's (json_object_put, free). Returns 0, -ETIMEDOUT,
- *  -ECONNRESET, -EBADMSG. */
-int varlink_stream_receive(struct varlink_stream *stream, struct json_object **ret_parameters,
-    char **ret_error, bool *ret_continues);
+/** Waits for one reply. *ret_error is NULL for a good one. Both outputs are the caller's
+ * (json_object_put, free). Returns 0, -ETIMEDOUT, -ECONNRESET (the connection ended), -EBADMSG,
+ * -EMSGSIZE (over VARLINK_REPLY_MAX), -ENOMEM. */
+int varlink_stream_receive(
+    struct varlink_stream *stream, struct json_object **ret_parameters, char **ret_error,
+    bool *ret_continues);

@@ -1,5 +1,6 @@
-/* A Varlink service on a libuv loop: connections, limits, dispatch by method table, replies in call order. Source:
- * varlink.org (Interface Definition, Method Call); the facts about what varlinkctl and python-varlink need. */
+/* A Varlink service on a libuv loop: connections, limits, dispatch by method table, replies in call
+ * order. Source: varlink.org (Interface Definition, Method Call); the facts about what varlinkctl
+ * and python-varlink need. */
 #pragma once
 
 #include "method_table.h"
@@ -11,18 +12,25 @@
 struct varlink_server;
 struct varlink_call;
 
+/** The answer to a call whose handler did not answer within method.deadline_ms; parameters:
+ * deadline_ms. */
+#define VARLINK_ERROR_TIMEOUT "io.devtrust.Local.Timeout"
+
+/** For handlers that cannot build their answer. */
+#define VARLINK_ERROR_NO_MEMORY "io.devtrust.Local.NoMemory"
+
 struct varlink_interface {
     const char *name;        /* "io.devtrust.Agent" */
     const char *description; /* the .varlink file as it stands */
 };
 
 struct varlink_limits {
-    unsigned connections_per_uid;   /* 16 */
-    unsigned connections;           /* 1024 */
-    size_t message_bytes;           /* 64 KiB */
-    size_t write_queue_bytes;       /* 1 MiB */
+    unsigned connections_per_uid; /* 16 */
+    unsigned connections;         /* 1024; the last connections_per_uid of them are kept for root */
+    size_t message_bytes;         /* 64 KiB */
+    size_t write_queue_bytes;     /* 1 MiB */
     unsigned outstanding_per_connection; /* 16: calls not yet answered; reading stops there */
-    unsigned partial_message_ms;    /* 5000: a message must be complete */
+    unsigned partial_message_ms;         /* 5000: a message must be complete */
 };
 extern const struct varlink_limits varlink_limits_default;
 
@@ -38,9 +46,13 @@ struct varlink_server_options {
     void *userdata; /* of the handlers and of is_managed */
 };
 
-/** Returns 0; -EINVAL where an interface has a method without a row, or a row without a method (logged by name). */
-int varlink_server_new(uv_loop_t *loop, const struct varlink_server_options *options,
-    struct varlink_server **ret);
+/** Copies what `options` points to, but not the texts, the tables and the methods: those must
+ * outlive it. Calls of one connection are handled one after the other: the next handler runs when
+ * the call before it is answered. Ignores SIGPIPE in this process (unless somebody handles it).
+ * Returns 0; -EINVAL where an interface has a method without a row, or a row without a method
+ * (logged by name), or a limit is 0. */
+int varlink_server_new(
+    uv_loop_t *loop, const struct varlink_server_options *options, struct varlink_server **ret);
 
 /** Listens on an already listening descriptor (transport_listen, socket activation). Adopts it. */
 int varlink_server_listen_fd(struct varlink_server *server, int fd);
@@ -48,7 +60,8 @@ int varlink_server_listen_fd(struct varlink_server *server, int fd);
 /** Serves one connected descriptor (the exec: style, and tests with socketpair). Adopts it. */
 int varlink_server_add_connection_fd(struct varlink_server *server, int fd);
 
-/** Stops listening, closes every connection; `closed` runs on the loop when nothing is left and the server is freed. */
+/** Stops listening, cancels every open call, closes every connection; `closed` (may be NULL) runs
+ * on the loop when nothing is left and the server is freed. */
 void varlink_server_close(struct varlink_server *server, void (*closed)(void *), void *userdata);
 
 /** Calls `visit` for each open connection (io.devtrust.Debug). */
@@ -59,7 +72,8 @@ struct varlink_connection_info {
     uint64_t calls, bytes_in, bytes_out;
     unsigned outstanding;
 };
-void varlink_server_each_connection(struct varlink_server *server,
+void varlink_server_each_connection(
+    struct varlink_server *server,
     void (*visit)(const struct varlink_connection_info *info, void *userdata), void *userdata);
 
 /* ---- a call ---- */
@@ -71,20 +85,24 @@ const char *varlink_call_method(const struct varlink_call *call);
 /** The parameters, never NULL; borrowed until the call is answered. */
 struct json_object *varlink_call_parameters(struct varlink_call *call);
 
-/** Ends the call with a reply. Owns `parameters` (NULL: {}). A oneway call sends nothing. The call is invalid afterwards. */
+/** Ends the call with a reply. Owns `parameters` (NULL: {}). A oneway call sends nothing. The call
+ * is invalid afterwards. */
 void varlink_call_reply(struct varlink_call *call, struct json_object *parameters);
 
 /** Ends the call with an error, "io.devtrust.Agent.TooSoon". Owns `parameters` (NULL: {}). */
-void varlink_call_error(struct varlink_call *call, const char *error, struct json_object *parameters);
+void varlink_call_error(
+    struct varlink_call *call, const char *error, struct json_object *parameters);
 
 /** Ends the call with org.varlink.service.InvalidParameter. */
 void varlink_call_invalid_parameter(struct varlink_call *call, const char *parameter);
 
-/** One more reply of a stream (continues: true). Where the peer is slow, only the newest not yet sent is kept. Owns
- *  `parameters`. */
+/** One more reply of a stream (continues: true). Where the peer is slow, only the newest not yet
+ * sent is kept. Owns `parameters`. Only for methods with `stream`. Never runs a callback: a peer
+ * that is gone is noticed by the loop. */
 void varlink_call_notify(struct varlink_call *call, struct json_object *parameters);
 
-/** Called once if the call ends without an answer of the handler: the peer left, the deadline passed, the server closes. The
- *  call is invalid afterwards. Every handler that answers later must set it. */
-void varlink_call_on_cancel(struct varlink_call *call, void (*cancelled)(struct varlink_call *, void *),
-    void *userdata);
+/** Called once if the call ends without an answer of the handler: the peer left, the deadline
+ * passed, the server closes. The call is invalid afterwards. Every handler that answers later must
+ * set it. */
+void varlink_call_on_cancel(
+    struct varlink_call *call, void (*cancelled)(struct varlink_call *, void *), void *userdata);

@@ -1,0 +1,146 @@
+/* What server, connection and call know of each other; nobody else includes it. */
+#pragma once
+
+#include "ipc/quota.h"
+#include "ipc/varlink_message.h"
+#include "ipc/varlink_server.h"
+
+#include <sys/queue.h>
+
+#define VARLINK_READ_CHUNK (16 * 1024)
+
+/* A moment on the loop's clock (ms) at which something must be over; 0: none. */
+typedef uint64_t varlink_deadline;
+
+struct varlink_call {
+    struct varlink_connection *connection;
+    const struct method *method;
+    struct json_object *message;    /* the parts below are borrowed from it */
+    struct json_object *parameters; /* NULL: none came, none was asked for yet */
+    struct json_object *unsent;     /* the newest reply of a stream that found the peer slow */
+    bool more, oneway;
+    void (*cancelled)(struct varlink_call *, void *);
+    void *cancel_userdata;
+};
+
+struct varlink_connection {
+    uv_pipe_t pipe; /* .data: the connection */
+    struct varlink_server *server;
+    TAILQ_ENTRY(varlink_connection) all, ready;
+    uint64_t id;
+    uid_t uid;
+    pid_t pid;
+    uint64_t calls, bytes_in, bytes_out;
+    struct varlink_reader reader;
+    struct varlink_call *call; /* the one whose handler has not answered yet */
+    varlink_deadline message_deadline, call_deadline;
+    int broken;   /* a negative errno: to be ended as soon as no handler is on the stack */
+    bool closing; /* uv_close() was called */
+    bool reading, is_ready;
+    bool taking; /* calls are being taken: an answer need not ask for the next one */
+};
+
+struct varlink_listener {
+    uv_pipe_t pipe; /* .data: the server */
+    TAILQ_ENTRY(varlink_listener) all;
+};
+
+struct varlink_server {
+    uv_loop_t *loop;
+    struct varlink_server_options options; /* interfaces and methods are the two below */
+    struct varlink_interface *interfaces;
+    size_t interface_count;
+    const struct method **methods; /* sorted by name */
+    size_t method_count;
+    struct quota quota;
+    TAILQ_HEAD(, varlink_listener) listeners;
+    TAILQ_HEAD(, varlink_connection) connections;
+    TAILQ_HEAD(, varlink_connection)
+    ready;               /* have something to do that must not be done on a handler's stack */
+    uv_idle_t run_ready; /* active only while `ready` has members */
+    uv_timer_t timer;    /* active only while there are deadlines */
+    varlink_deadline timer_due;
+    size_t deadline_count;
+    uint64_t next_id;
+    uint64_t refusals_since; /* loop time of the minute whose refusals are counted */
+    unsigned refusals;
+    bool closing;
+    unsigned open_handles; /* uv handles whose close callback is yet to run */
+    void (*closed)(void *);
+    void *closed_userdata;
+    char
+        chunk[VARLINK_READ_CHUNK]; /* of whoever reads now: libuv hands it out and back in one go */
+};
+
+/* ---- varlink_server.c ---- */
+
+void varlink_server_set_deadline(
+    struct varlink_server *server, varlink_deadline *deadline, uint64_t after_ms);
+void varlink_server_clear_deadline(struct varlink_server *server, varlink_deadline *deadline);
+
+/** Runs varlink_connection_run() for it from the loop. */
+void varlink_server_make_ready(
+    struct varlink_server *server, struct varlink_connection *connection);
+
+void varlink_server_remove_ready(
+    struct varlink_server *server, struct varlink_connection *connection);
+
+/** One uv handle less; frees the server after the last one. */
+void varlink_server_handle_closed(struct varlink_server *server);
+
+/** Says in the log that a peer was refused or cut off; at most a few times a minute, since peers
+ * can cause it. */
+void varlink_server_log_refusal(
+    struct varlink_server *server, const char *text, uid_t uid, pid_t pid, int error);
+
+/** NULL: no such method. */
+const struct method *varlink_server_find_method(
+    const struct varlink_server *server, const char *name);
+const struct varlink_interface *varlink_server_find_interface(
+    const struct varlink_server *server, const char *name, size_t length);
+
+/* ---- varlink_connection.c ---- */
+
+/** Takes the connection that waits at a listener. Returns 0; -EDQUOT or -EUSERS, logged, where the
+ * peer has its share; another negative errno. */
+int varlink_connection_accept(struct varlink_server *server, uv_stream_t *listener);
+
+/** Calls that are not answered yet: the open one and those behind it. */
+unsigned varlink_connection_outstanding(const struct varlink_connection *connection);
+
+/** Takes the next calls, or ends a broken connection. Never on a handler's stack. */
+void varlink_connection_run(struct varlink_connection *connection);
+
+/** Cancels the open call and closes. Never on a handler's stack, but for varlink_server_close(). */
+void varlink_connection_end(struct varlink_connection *connection);
+
+/** Ends whatever is overdue at `now`. */
+void varlink_connection_check_deadlines(struct varlink_connection *connection, uint64_t now);
+
+/** Sends without waiting, and queues the rest. Owns `message` (NULL: memory was out). Never runs a
+ * callback. */
+void varlink_connection_send(struct varlink_connection *connection, struct json_object *message);
+
+/** Whether bytes wait for the peer to read. */
+bool varlink_connection_is_congested(const struct varlink_connection *connection);
+
+/* ---- varlink_call.c ---- */
+
+/** Handles one message: finds the method, checks, and runs the handler. Returns 0, or a negative
+ * errno where the peer does not speak the protocol. */
+int varlink_call_dispatch(struct varlink_connection *connection, const char *text, size_t size);
+
+/** Tells the handler that nobody waits any more, and frees the call. */
+void varlink_call_cancel(struct varlink_call *call);
+
+/** Cancels, then answers VARLINK_ERROR_TIMEOUT. */
+void varlink_call_time_out(struct varlink_call *call);
+
+/** Sends the newest reply of a stream that had to wait. */
+void varlink_call_flush(struct varlink_call *call);
+
+/* ---- varlink_service.c ---- */
+
+extern const struct varlink_interface varlink_service_interface;
+extern const struct method varlink_service_methods[];
+extern const size_t varlink_service_method_count;

@@ -1,0 +1,265 @@
+/* The codec shared by server, client and command-line stream. */
+#include "ipc/varlink_message.h"
+
+#include "common/cleanup.h"
+#include "common/json_fields.h"
+#include "common/json_gate.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+
+void varlink_reader_init(struct varlink_reader *reader, size_t maximum, size_t slack) {
+    *reader = (struct varlink_reader){
+        .kept = BUFFER_INIT(maximum + 1 + slack),
+        .maximum = maximum,
+    };
+}
+
+void varlink_reader_deinit(struct varlink_reader *reader) {
+    buffer_deinit(&reader->kept);
+    reader->window = NULL;
+    reader->window_size = reader->complete = 0;
+    reader->window_is_fed = false;
+}
+
+static size_t varlink_count_ends(const char *data, size_t size) {
+    size_t count = 0;
+    const char *end = data + size;
+    for (const char *at = data; at < end && (at = memchr(at, 0, (size_t)(end - at))); at++)
+        count++;
+    return count;
+}
+
+int varlink_reader_feed(struct varlink_reader *reader, const char *data, size_t size) {
+    if (reader->kept.size == 0) {
+        reader->window = data;
+        reader->window_size = size;
+        reader->window_is_fed = true;
+        reader->complete = varlink_count_ends(data, size);
+        return 0;
+    }
+    int r = buffer_append(&reader->kept, data, size);
+    if (r < 0)
+        return r;
+    reader->window = (const char *)reader->kept.data;
+    reader->window_size = reader->kept.size;
+    reader->complete += varlink_count_ends(data, size);
+    return 0;
+}
+
+int varlink_reader_next(struct varlink_reader *reader, const char **ret, size_t *ret_size) {
+    if (reader->complete == 0)
+        return reader->window_size > reader->maximum ? -EMSGSIZE : 0;
+    const char *end = memchr(reader->window, 0, reader->window_size);
+    if (!end || (size_t)(end - reader->window) > reader->maximum)
+        return -EMSGSIZE;
+    size_t size = (size_t)(end - reader->window);
+    *ret = reader->window;
+    *ret_size = size;
+    reader->window += size + 1;
+    reader->window_size -= size + 1;
+    reader->complete--;
+    return 1;
+}
+
+int varlink_reader_settle(struct varlink_reader *reader) {
+    int r = 0;
+    if (reader->window_is_fed) {
+        if (reader->window_size > 0)
+            r = buffer_append(&reader->kept, reader->window, reader->window_size);
+        reader->window_is_fed = false;
+    } else {
+        buffer_consume(&reader->kept, reader->kept.size - reader->window_size);
+    }
+    if (r < 0 || reader->kept.size == 0) {
+        varlink_reader_deinit(reader);
+        return r;
+    }
+    reader->window = (const char *)reader->kept.data;
+    reader->window_size = reader->kept.size;
+    return 0;
+}
+
+size_t varlink_reader_kept(const struct varlink_reader *reader) {
+    return reader->kept.size;
+}
+
+bool varlink_reader_is_partial(const struct varlink_reader *reader) {
+    return reader->kept.size > 0 && reader->kept.data[reader->kept.size - 1] != 0;
+}
+
+/* ---- shape ---- */
+
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* [A-Za-z]([-]*[A-Za-z0-9])*, at least two of them with dots between */
+static bool interface_name_is_valid(const char *name, size_t length) {
+    size_t dots = 0;
+    char previous = '.';
+    for (size_t i = 0; i < length; i++) {
+        char c = name[i];
+        if (c == '.') {
+            if (previous == '.' || previous == '-')
+                return false;
+            dots++;
+        } else if (c == '-') {
+            if (previous == '.')
+                return false;
+        } else if (!is_letter(c) && !(is_digit(c) && i > 0)) {
+            return false;
+        }
+        previous = c;
+    }
+    return dots > 0 && previous != '.' && previous != '-';
+}
+
+bool varlink_name_is_valid(const char *name, size_t *ret_interface_length) {
+    const char *dot = strrchr(name, '.');
+    if (!dot || !interface_name_is_valid(name, (size_t)(dot - name)))
+        return false;
+    if (dot[1] < 'A' || dot[1] > 'Z')
+        return false;
+    for (const char *c = dot + 1; *c; c++)
+        if (!is_letter(*c) && !is_digit(*c))
+            return false;
+    if (ret_interface_length)
+        *ret_interface_length = (size_t)(dot - name);
+    return true;
+}
+
+/* json-c keeps the length beside the string; a text with a NUL inside must not pass for a shorter
+ * one */
+static const char *json_plain_string(struct json_object *value) {
+    if (!json_object_is_type(value, json_type_string))
+        return NULL;
+    const char *text = json_object_get_string(value);
+    return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
+}
+
+static bool call_take(struct varlink_call_parts *call, const char *key, struct json_object *value) {
+    if (strcmp(key, "method") == 0) {
+        call->method = json_plain_string(value);
+        return call->method != NULL;
+    }
+    if (strcmp(key, "parameters") == 0) {
+        call->parameters = value;
+        return !value || json_object_is_type(value, json_type_object);
+    }
+    if (!json_object_is_type(value, json_type_boolean))
+        return false;
+    bool flag = json_object_get_boolean(value);
+    if (strcmp(key, "more") == 0) {
+        call->more = flag;
+        return true;
+    }
+    if (strcmp(key, "oneway") == 0) {
+        call->oneway = flag;
+        return true;
+    }
+    return strcmp(key, "upgrade") == 0 && !flag;
+}
+
+int varlink_call_parse(
+    struct json_object *message, struct varlink_call_parts *ret, const char **ret_field) {
+    *ret = (struct varlink_call_parts){0};
+    const char *offence = NULL;
+    if (!json_object_is_type(message, json_type_object)) {
+        *ret_field = "";
+        return -EINVAL;
+    }
+    struct json_object_iterator at = json_object_iter_begin(message);
+    struct json_object_iterator end = json_object_iter_end(message);
+    for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+        const char *key = json_object_iter_peek_name(&at);
+        if (!call_take(ret, key, json_object_iter_peek_value(&at)) && !offence)
+            offence = key;
+    }
+    if (!offence && !ret->method)
+        offence = "method";
+    if (!offence && ret->more && ret->oneway)
+        offence = "more";
+    if (!offence)
+        return 0;
+    *ret_field = offence;
+    return -EINVAL;
+}
+
+static bool reply_take(
+    struct varlink_reply_parts *reply, const char *key, struct json_object *value) {
+    if (strcmp(key, "parameters") == 0) {
+        reply->parameters = value;
+        return !value || json_object_is_type(value, json_type_object);
+    }
+    if (strcmp(key, "continues") == 0) {
+        reply->continues = json_object_get_boolean(value);
+        return json_object_is_type(value, json_type_boolean);
+    }
+    if (strcmp(key, "error") == 0) {
+        reply->error = json_plain_string(value);
+        return reply->error && varlink_name_is_valid(reply->error, NULL);
+    }
+    return false;
+}
+
+int varlink_reply_parse(struct json_object *message, struct varlink_reply_parts *ret) {
+    struct varlink_reply_parts reply = {0};
+    if (!json_object_is_type(message, json_type_object))
+        return -EBADMSG;
+    struct json_object_iterator at = json_object_iter_begin(message);
+    struct json_object_iterator end = json_object_iter_end(message);
+    for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+        if (!reply_take(&reply, json_object_iter_peek_name(&at), json_object_iter_peek_value(&at)))
+            return -EBADMSG;
+    if (reply.error && reply.continues)
+        return -EBADMSG;
+    *ret = reply;
+    return 0;
+}
+
+/* ---- builders ---- */
+
+struct json_object *varlink_call_message(
+    const char *method, struct json_object *parameters, bool more, bool oneway) {
+    struct json_object CLEANUP_JSON *owned = parameters;
+    struct json_object CLEANUP_JSON *message = json_object_new_object();
+    if (!message || json_fields_add_string(message, "method", method) < 0)
+        return NULL;
+    if (owned && json_fields_add(message, "parameters", TAKE_PTR(owned)) < 0)
+        return NULL;
+    if (more && json_fields_add_bool(message, "more", true) < 0)
+        return NULL;
+    if (oneway && json_fields_add_bool(message, "oneway", true) < 0)
+        return NULL;
+    return TAKE_PTR(message);
+}
+
+struct json_object *varlink_reply_message(
+    const char *error, struct json_object *parameters, bool continues) {
+    struct json_object CLEANUP_JSON *owned = parameters ? parameters : json_object_new_object();
+    struct json_object CLEANUP_JSON *message = json_object_new_object();
+    if (!message || !owned)
+        return NULL;
+    if (error && json_fields_add_string(message, "error", error) < 0)
+        return NULL;
+    if (json_fields_add(message, "parameters", TAKE_PTR(owned)) < 0)
+        return NULL;
+    if (continues && json_fields_add_bool(message, "continues", true) < 0)
+        return NULL;
+    return TAKE_PTR(message);
+}
+
+const char *varlink_message_text(struct json_object *message, size_t *ret_size) {
+    size_t length = 0;
+    const char *text = json_object_to_json_string_length(
+        message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+    if (text)
+        *ret_size = length + 1; /* json-c ends its text with the NUL that ends a message */
+    return text;
+}

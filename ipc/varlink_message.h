@@ -1,0 +1,86 @@
+/* Varlink on the wire, without a transport: messages are one JSON object and one NUL byte. Takes
+ * bytes apart into messages, and calls and replies into their parts, strictly. Source: varlink.org,
+ * Method Call. */
+#pragma once
+
+#include "common/buffer.h"
+
+#include <json-c/json_object.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define VARLINK_CALL_MAX (64 * 1024)    /* bytes of one call, without its NUL */
+#define VARLINK_REPLY_MAX (1024 * 1024) /* bytes of one reply, without its NUL */
+
+/* ---- bytes to messages ---- */
+
+/* Works on the bytes that were just read where they are; copies only what is left over. */
+struct varlink_reader {
+    struct buffer kept; /* left over from earlier reads; its memory is released when it is empty */
+    const char *window; /* what is not yet taken: in `kept`, or in the bytes that were fed */
+    size_t window_size;
+    bool window_is_fed;
+    size_t complete; /* whole messages in the window */
+    size_t maximum;  /* bytes of one message without its NUL */
+};
+
+/** `maximum`: bytes of one message without its NUL; `slack`: the most that is fed at once. */
+void varlink_reader_init(struct varlink_reader *reader, size_t maximum, size_t slack);
+void varlink_reader_deinit(struct varlink_reader *reader);
+
+/** Gives it bytes, which must stay where they are until varlink_reader_settle(). Returns 0,
+ * -EMSGSIZE, -ENOMEM. */
+int varlink_reader_feed(struct varlink_reader *reader, const char *data, size_t size);
+
+/** The next whole message, without its NUL (which stands behind it); valid until the next feed or
+ * settle. Returns 1; 0 if none is complete; -EMSGSIZE if it is, or is going to be, longer than the
+ * maximum. */
+int varlink_reader_next(struct varlink_reader *reader, const char **ret, size_t *ret_size);
+
+/** Keeps what is left of the bytes that were fed. Returns 0, -EMSGSIZE, -ENOMEM. */
+int varlink_reader_settle(struct varlink_reader *reader);
+
+/** After settle: bytes that are kept, whole messages among them, and whether the last one is only a
+ * beginning. */
+size_t varlink_reader_kept(const struct varlink_reader *reader);
+bool varlink_reader_is_partial(const struct varlink_reader *reader);
+
+/* ---- messages to calls and replies ---- */
+
+/* Borrowed from `message`. */
+struct varlink_call_parts {
+    const char *method;
+    struct json_object *parameters; /* NULL: none */
+    bool more, oneway;
+};
+
+/** Takes a call apart. The types are exact; a key that the protocol does not know, `upgrade: true`,
+ * and `more` with `oneway` are refused. Returns 0, or -EINVAL with the offending key in *ret_field
+ * (static storage, or borrowed from `message`), "" when `message` is no object. `ret->oneway` is
+ * set in either case. */
+int varlink_call_parse(
+    struct json_object *message, struct varlink_call_parts *ret, const char **ret_field);
+
+struct varlink_reply_parts {
+    const char *error;              /* NULL: a good one */
+    struct json_object *parameters; /* NULL: none */
+    bool continues;
+};
+
+/** Takes a reply apart. Returns 0, or -EBADMSG for anything the protocol does not know. */
+int varlink_reply_parse(struct json_object *message, struct varlink_reply_parts *ret);
+
+/** Builders. They own `parameters` in any case (NULL: none for a call, {} for a reply); NULL when
+ * memory is out. */
+struct json_object *varlink_call_message(
+    const char *method, struct json_object *parameters, bool more, bool oneway);
+struct json_object *varlink_reply_message(
+    const char *error, struct json_object *parameters, bool continues);
+
+/** The bytes to send, final NUL included in *ret_size. Owned by `message`. NULL when memory is out.
+ */
+const char *varlink_message_text(struct json_object *message, size_t *ret_size);
+
+/** True for reverse-domain.Name: an interface, a dot, and a name that begins with a capital
+ * (varlink.org). *ret_interface_length (may be NULL): bytes before the last dot. */
+bool varlink_name_is_valid(const char *name, size_t *ret_interface_length);

@@ -1,0 +1,387 @@
+/* The service as a whole: its tables, its listeners, its clock and its end. */
+#include "ipc/varlink_connection.h"
+#include "ipc/varlink_idl.h"
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/log_messages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKLOG 128
+#define REFUSALS_LOGGED_PER_MINUTE 10
+
+const struct varlink_limits varlink_limits_default = {
+    .connections_per_uid = 16,
+    .connections = 1024,
+    .message_bytes = VARLINK_CALL_MAX,
+    .write_queue_bytes = 1024 * 1024,
+    .outstanding_per_connection = 16,
+    .partial_message_ms = 5000,
+};
+
+/* ---- tables ---- */
+
+const struct varlink_interface *varlink_server_find_interface(
+    const struct varlink_server *server, const char *name, size_t length) {
+    for (size_t i = 0; i < server->interface_count; i++)
+        if (strncmp(server->interfaces[i].name, name, length) == 0 &&
+            server->interfaces[i].name[length] == '\0')
+            return &server->interfaces[i];
+    return NULL;
+}
+
+static int method_compare_name(const void *key, const void *element) {
+    const struct method *const *method = element;
+    return strcmp(key, (*method)->name);
+}
+
+static int method_compare(const void *a, const void *b) {
+    const struct method *const *first = a;
+    return method_compare_name((*first)->name, b);
+}
+
+const struct method *varlink_server_find_method(
+    const struct varlink_server *server, const char *name) {
+    const struct method **found = bsearch(
+        name, server->methods, server->method_count, sizeof(struct method *), method_compare_name);
+    return found ? *found : NULL;
+}
+
+static int table_fault(const char *text, const char *name) {
+    log_event(LOG_LEVEL_ERROR, MSG_INTERNAL, text, LOG_TEXT("NAME", name));
+    return -EINVAL;
+}
+
+static int method_row_check(const struct varlink_server *server, const struct method *method) {
+    size_t length;
+    if (!varlink_name_is_valid(method->name, &length))
+        return table_fault("A row of the method table has a bad name.", method->name);
+    const struct varlink_interface *interface =
+        varlink_server_find_interface(server, method->name, length);
+    if (!interface ||
+        !varlink_idl_has(
+            interface->description, interface->name, VARLINK_IDL_METHOD, method->name + length + 1))
+        return table_fault("A row of the method table is in no interface.", method->name);
+    if (!method->handler || (!method->stream && method->deadline_ms == 0))
+        return table_fault(
+            "A row of the method table has no handler or no deadline.", method->name);
+    return 0;
+}
+
+struct declared_check {
+    const struct varlink_server *server;
+    const struct varlink_interface *interface;
+};
+
+static int declared_method_check(
+    enum varlink_idl_kind kind, const char *name, size_t length, void *userdata) {
+    const struct declared_check *check = userdata;
+    if (kind != VARLINK_IDL_METHOD)
+        return 0;
+    char full[2 * VARLINK_IDL_NAME_MAX + 2];
+    snprintf(full, sizeof full, "%s.%.*s", check->interface->name, (int)length, name);
+    if (varlink_server_find_method(check->server, full))
+        return 0;
+    return table_fault("A method of an interface has no row in the method table.", full);
+}
+
+static int tables_check(const struct varlink_server *server) {
+    for (size_t i = 0; i < server->interface_count; i++) {
+        struct declared_check check = {server, &server->interfaces[i]};
+        int r = varlink_idl_read(
+            check.interface->description, check.interface->name, declared_method_check, &check);
+        if (r < 0)
+            return table_fault(
+                "An interface description is not well-formed or not complete.",
+                check.interface->name);
+    }
+    for (size_t i = 0; i < server->method_count; i++) {
+        int r = method_row_check(server, server->methods[i]);
+        if (r < 0)
+            return r;
+        if (i > 0 && strcmp(server->methods[i - 1]->name, server->methods[i]->name) == 0)
+            return table_fault("The method table names a method twice.", server->methods[i]->name);
+    }
+    return 0;
+}
+
+static int tables_build(
+    struct varlink_server *server, const struct varlink_server_options *options) {
+    server->interface_count = options->interface_count + 1;
+    server->method_count = options->method_count + varlink_service_method_count;
+    server->interfaces = calloc(server->interface_count, sizeof(struct varlink_interface));
+    server->methods = calloc(server->method_count, sizeof(struct method *));
+    if (!server->interfaces || !server->methods)
+        return -ENOMEM;
+    for (size_t i = 0; i < options->interface_count; i++)
+        server->interfaces[i] = options->interfaces[i];
+    server->interfaces[options->interface_count] = varlink_service_interface;
+    for (size_t i = 0; i < options->method_count; i++)
+        server->methods[i] = &options->methods[i];
+    for (size_t i = 0; i < varlink_service_method_count; i++)
+        server->methods[options->method_count + i] = &varlink_service_methods[i];
+    qsort(server->methods, server->method_count, sizeof(struct method *), method_compare);
+    return tables_check(server);
+}
+
+static bool limits_are_valid(const struct varlink_limits *limits) {
+    return limits->connections_per_uid > 0 && limits->connections > 0 &&
+           limits->message_bytes > 0 && limits->message_bytes <= VARLINK_REPLY_MAX &&
+           limits->write_queue_bytes > 0 && limits->outstanding_per_connection > 0 &&
+           limits->partial_message_ms > 0;
+}
+
+/* ---- time ---- */
+
+static void timer_fired(uv_timer_t *timer);
+
+static void timer_arm(struct varlink_server *server, varlink_deadline due) {
+    uint64_t now = uv_now(server->loop);
+    server->timer_due = due;
+    uv_timer_start(&server->timer, timer_fired, due > now ? due - now : 0, 0);
+}
+
+void varlink_server_set_deadline(
+    struct varlink_server *server, varlink_deadline *deadline, uint64_t after_ms) {
+    varlink_server_clear_deadline(server, deadline);
+    *deadline = uv_now(server->loop) + after_ms;
+    if (*deadline == 0)
+        *deadline = 1;
+    server->deadline_count++;
+    if (server->deadline_count == 1 || *deadline < server->timer_due)
+        timer_arm(server, *deadline);
+}
+
+void varlink_server_clear_deadline(struct varlink_server *server, varlink_deadline *deadline) {
+    if (*deadline == 0)
+        return;
+    *deadline = 0;
+    if (--server->deadline_count == 0)
+        uv_timer_stop(&server->timer);
+}
+
+static varlink_deadline earlier(varlink_deadline a, varlink_deadline b) {
+    if (a == 0 || b == 0)
+        return a ? a : b;
+    return a < b ? a : b;
+}
+
+static void timer_fired(uv_timer_t *timer) {
+    struct varlink_server *server = timer->data;
+    uint64_t now = uv_now(server->loop);
+    struct varlink_connection *connection = TAILQ_FIRST(&server->connections);
+    while (connection && !server->closing) {
+        /* a handler that is cancelled here may close the server, but frees no connection before the
+         * loop runs again */
+        varlink_connection_check_deadlines(connection, now);
+        connection = TAILQ_NEXT(connection, all);
+    }
+    varlink_deadline next = 0;
+    TAILQ_FOREACH(connection, &server->connections, all)
+    next = earlier(next, earlier(connection->message_deadline, connection->call_deadline));
+    if (next && !server->closing)
+        timer_arm(server, next);
+}
+
+/* ---- work that must not run on a handler's stack ---- */
+
+/* One per turn of the loop, so that a busy connection does not keep the others waiting. */
+static void run_ready(uv_idle_t *idle) {
+    struct varlink_server *server = idle->data;
+    struct varlink_connection *connection = TAILQ_FIRST(&server->ready);
+    if (connection) {
+        varlink_server_remove_ready(server, connection);
+        varlink_connection_run(connection);
+    }
+    if (TAILQ_EMPTY(&server->ready))
+        uv_idle_stop(&server->run_ready);
+}
+
+void varlink_server_make_ready(
+    struct varlink_server *server, struct varlink_connection *connection) {
+    if (connection->is_ready || connection->closing)
+        return;
+    connection->is_ready = true;
+    TAILQ_INSERT_TAIL(&server->ready, connection, ready);
+    uv_idle_start(&server->run_ready, run_ready);
+}
+
+void varlink_server_remove_ready(
+    struct varlink_server *server, struct varlink_connection *connection) {
+    if (connection->is_ready)
+        TAILQ_REMOVE(&server->ready, connection, ready);
+    connection->is_ready = false;
+}
+
+/* ---- log ---- */
+
+void varlink_server_log_refusal(
+    struct varlink_server *server, const char *text, uid_t uid, pid_t pid, int error) {
+    uint64_t now = uv_now(server->loop);
+    if (now - server->refusals_since >= 60000) {
+        if (server->refusals > REFUSALS_LOGGED_PER_MINUTE)
+            log_event(
+                LOG_LEVEL_WARNING, MSG_IPC,
+                "More local peers were refused than were logged; look at their uids.",
+                LOG_NUMBER("COUNT", server->refusals - REFUSALS_LOGGED_PER_MINUTE));
+        server->refusals_since = now;
+        server->refusals = 0;
+    }
+    if (++server->refusals <= REFUSALS_LOGGED_PER_MINUTE)
+        log_event(
+            LOG_LEVEL_WARNING, MSG_IPC, text, LOG_NUMBER("PEER_UID", uid),
+            LOG_NUMBER("PEER_PID", pid), LOG_ERRNO(error));
+}
+
+/* ---- life ---- */
+
+/* libuv writes without MSG_NOSIGNAL: a peer that leaves would end this process */
+static void ignore_sigpipe(void) {
+    struct sigaction action;
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
+static struct varlink_server *server_free(struct varlink_server *server) {
+    if (!server)
+        return NULL;
+    quota_deinit(&server->quota);
+    free(server->interfaces);
+    free(server->methods);
+    free(server);
+    return NULL;
+}
+
+DEFINE_CLEANUP(struct varlink_server *, server_free);
+
+int varlink_server_new(
+    uv_loop_t *loop, const struct varlink_server_options *options, struct varlink_server **ret) {
+    if (!limits_are_valid(&options->limits))
+        return -EINVAL;
+    struct varlink_server CLEANUP(server_free_ptr) *server = calloc(1, sizeof *server);
+    if (!server)
+        return -ENOMEM;
+    server->loop = loop;
+    server->options = *options;
+    server->quota = (struct quota){
+        .per_uid = options->limits.connections_per_uid, .total = options->limits.connections};
+    TAILQ_INIT(&server->listeners);
+    TAILQ_INIT(&server->connections);
+    TAILQ_INIT(&server->ready);
+    int r = tables_build(server, options);
+    if (r < 0)
+        return r;
+    ignore_sigpipe();
+    uv_idle_init(loop, &server->run_ready);
+    uv_timer_init(loop, &server->timer);
+    server->run_ready.data = server->timer.data = server;
+    server->open_handles = 2;
+    *ret = TAKE_PTR(server);
+    return 0;
+}
+
+/* ---- listeners ---- */
+
+static void listener_closed(uv_handle_t *handle) {
+    struct varlink_server *server = handle->data;
+    free(handle); /* the pipe is the listener's first member */
+    varlink_server_handle_closed(server);
+}
+
+static void listener_readable(uv_stream_t *stream, int status) {
+    struct varlink_server *server = stream->data;
+    int r = status < 0 ? status : varlink_connection_accept(server, stream);
+    if (r < 0 && r != -EDQUOT && r != -EUSERS) /* those two have said so themselves */
+        log_event(
+            LOG_LEVEL_WARNING, MSG_IPC, "A local connection could not be accepted.", LOG_ERRNO(r));
+}
+
+static struct varlink_listener *listener_new(struct varlink_server *server) {
+    struct varlink_listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return NULL;
+    uv_pipe_init(server->loop, &listener->pipe, 0);
+    listener->pipe.data = server;
+    server->open_handles++;
+    return listener;
+}
+
+int varlink_server_listen_fd(struct varlink_server *server, int fd) {
+    int CLEANUP_CLOSE owned = fd;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    struct varlink_listener *listener = listener_new(server);
+    if (!listener)
+        return -ENOMEM;
+    int r = uv_pipe_open(&listener->pipe, fd);
+    if (r == 0) {
+        (void)TAKE_FD(owned);
+        r = uv_listen((uv_stream_t *)&listener->pipe, BACKLOG, listener_readable);
+    }
+    if (r < 0) {
+        uv_close((uv_handle_t *)&listener->pipe, listener_closed);
+        return r;
+    }
+    TAILQ_INSERT_TAIL(&server->listeners, listener, all);
+    return 0;
+}
+
+/* ---- end ---- */
+
+void varlink_server_handle_closed(struct varlink_server *server) {
+    if (--server->open_handles > 0)
+        return;
+    void (*closed)(void *) = server->closed;
+    void *userdata = server->closed_userdata;
+    server_free(server);
+    if (closed)
+        closed(userdata);
+}
+
+static void own_handle_closed(uv_handle_t *handle) {
+    varlink_server_handle_closed(handle->data);
+}
+
+void varlink_server_close(struct varlink_server *server, void (*closed)(void *), void *userdata) {
+    if (server->closing)
+        return;
+    server->closing = true;
+    server->closed = closed;
+    server->closed_userdata = userdata;
+    struct varlink_listener *listener;
+    while ((listener = TAILQ_FIRST(&server->listeners))) {
+        TAILQ_REMOVE(&server->listeners, listener, all);
+        uv_close((uv_handle_t *)&listener->pipe, listener_closed);
+    }
+    struct varlink_connection *connection; /* stays in the list until the loop has closed it */
+    TAILQ_FOREACH(connection, &server->connections, all)
+    varlink_connection_end(connection);
+    uv_close((uv_handle_t *)&server->run_ready, own_handle_closed);
+    uv_close((uv_handle_t *)&server->timer, own_handle_closed);
+}
+
+void varlink_server_each_connection(
+    struct varlink_server *server, void (*visit)(const struct varlink_connection_info *, void *),
+    void *userdata) {
+    const struct varlink_connection *connection;
+    TAILQ_FOREACH(connection, &server->connections, all) {
+        if (connection->closing)
+            continue;
+        struct varlink_connection_info info = {
+            .id = connection->id,
+            .uid = connection->uid,
+            .pid = connection->pid,
+            .calls = connection->calls,
+            .bytes_in = connection->bytes_in,
+            .bytes_out = connection->bytes_out,
+            .outstanding = varlink_connection_outstanding(connection),
+        };
+        visit(&info, userdata);
+    }
+}

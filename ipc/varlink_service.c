@@ -1,0 +1,103 @@
+/* org.varlink.service: how tools learn what a service offers. Every service has it. */
+#include "ipc/varlink_connection.h"
+
+#include "ipc/interfaces.h"
+
+#include "common/cleanup.h"
+#include "common/json_fields.h"
+#include "common/json_gate.h"
+
+#include <errno.h>
+#include <json-c/json_object.h>
+#include <string.h>
+
+/* A ready answer or, where memory is out, the plainest error. */
+static void service_answer(struct varlink_call *call, int r, struct json_object *parameters) {
+    if (r == 0) {
+        varlink_call_reply(call, parameters);
+        return;
+    }
+    json_object_put(parameters);
+    varlink_call_error(call, VARLINK_ERROR_NO_MEMORY, NULL);
+}
+
+static int service_add_interfaces(
+    struct json_object *parameters, const struct varlink_server *server) {
+    struct json_object *names = json_object_new_array();
+    int r = json_fields_add(parameters, "interfaces", names);
+    for (size_t i = 0; r == 0 && i < server->interface_count; i++) {
+        struct json_object *name = json_object_new_string(server->interfaces[i].name);
+        if (!name || json_object_array_add(names, name) < 0) {
+            json_object_put(name);
+            r = -ENOMEM;
+        }
+    }
+    return r;
+}
+
+/* systemd's varlinkctl wants all five fields */
+static void service_get_info(struct varlink_call *call, void *userdata) {
+    const struct varlink_server *server = call->connection->server;
+    const struct varlink_server_options *options = &server->options;
+    (void)userdata;
+    struct json_object *parameters = json_object_new_object();
+    int r = parameters ? 0 : -ENOMEM;
+    if (r == 0)
+        r = json_fields_add_string(parameters, "vendor", options->vendor);
+    if (r == 0)
+        r = json_fields_add_string(parameters, "product", options->product);
+    if (r == 0)
+        r = json_fields_add_string(parameters, "version", options->version);
+    if (r == 0)
+        r = json_fields_add_string(parameters, "url", options->url);
+    if (r == 0)
+        r = service_add_interfaces(parameters, server);
+    service_answer(call, r, parameters);
+}
+
+static void service_get_interface_description(struct varlink_call *call, void *userdata) {
+    struct request {
+        const char *interface;
+    } request = {NULL};
+    static const struct json_field table[] = {
+        JSON_FIELD(struct request, interface, "interface", JSON_FIELD_STRING, true, 1, 0),
+    };
+    const char *field;
+    (void)userdata;
+    if (json_fields_read(varlink_call_parameters(call), table, 1, &request, &field) < 0) {
+        varlink_call_invalid_parameter(call, field);
+        return;
+    }
+    const struct varlink_interface *interface = varlink_server_find_interface(
+        call->connection->server, request.interface, strlen(request.interface));
+    struct json_object *parameters = json_object_new_object();
+    int r = parameters ? 0 : -ENOMEM;
+    if (r == 0)
+        r = interface ? json_fields_add_string(parameters, "description", interface->description)
+                      : json_fields_add_string(parameters, "interface", request.interface);
+    if (r == 0 && !interface)
+        varlink_call_error(call, "org.varlink.service.InterfaceNotFound", parameters);
+    else
+        service_answer(call, r, parameters);
+}
+
+const struct varlink_interface varlink_service_interface = {
+    .name = "org.varlink.service",
+    .description = interface_org_varlink_service,
+};
+
+const struct method varlink_service_methods[] = {
+    {
+        .name = "org.varlink.service.GetInfo",
+        .access = METHOD_ANYONE,
+        .deadline_ms = 1000,
+        .handler = service_get_info,
+    },
+    {
+        .name = "org.varlink.service.GetInterfaceDescription",
+        .access = METHOD_ANYONE,
+        .deadline_ms = 1000,
+        .handler = service_get_interface_description,
+    },
+};
+const size_t varlink_service_method_count = ARRAY_LENGTH(varlink_service_methods);

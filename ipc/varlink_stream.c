@@ -1,0 +1,206 @@
+/* The blocking client, for a command line that waits for one answer: no loop, a deadline on every
+ * wait. */
+#include "ipc/transport.h"
+#include "ipc/varlink_client.h"
+#include "ipc/varlink_message.h"
+
+#include "common/cleanup.h"
+#include "common/json_gate.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define READ_CHUNK (16 * 1024)
+#define CONNECT_RETRY_MS 10 /* while the server's backlog is full */
+
+struct varlink_stream {
+    int fd;
+    int timeout_ms;
+    struct varlink_reader reader;
+    char chunk[READ_CHUNK];
+};
+
+static int64_t stream_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* -1: no end */
+static int64_t stream_deadline(int timeout_ms) {
+    return timeout_ms < 0 ? -1 : stream_now_ms() + timeout_ms;
+}
+
+/* Milliseconds left for poll(2), or -ETIMEDOUT. */
+static int stream_time_left(int64_t deadline, int *ret_ms) {
+    if (deadline < 0) {
+        *ret_ms = -1;
+        return 0;
+    }
+    int64_t left = deadline - stream_now_ms();
+    if (left <= 0)
+        return -ETIMEDOUT;
+    *ret_ms = left > INT32_MAX ? INT32_MAX : (int)left;
+    return 0;
+}
+
+static int stream_wait(const struct varlink_stream *stream, short events, int64_t deadline) {
+    for (;;) {
+        int left;
+        int r = stream_time_left(deadline, &left);
+        if (r < 0)
+            return r;
+        struct pollfd descriptor = {.fd = stream->fd, .events = events};
+        r = poll(&descriptor, 1, left);
+        if (r > 0)
+            return 0;
+        if (r < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+static int stream_connect(const char *path, int timeout_ms) {
+    int64_t deadline = stream_deadline(timeout_ms);
+    for (;;) {
+        int fd = transport_connect(path);
+        if (fd != -EAGAIN)
+            return fd;
+        int left;
+        int r = stream_time_left(deadline, &left);
+        if (r < 0)
+            return r;
+        (void)poll(NULL, 0, left < 0 || left > CONNECT_RETRY_MS ? CONNECT_RETRY_MS : left);
+    }
+}
+
+int varlink_stream_open(
+    const char *path, uid_t peer_uid, int timeout_ms, struct varlink_stream **ret) {
+    int CLEANUP_CLOSE fd = stream_connect(path, timeout_ms);
+    if (fd < 0)
+        return fd;
+    uid_t uid;
+    pid_t pid;
+    int r = transport_peer(fd, &uid, &pid);
+    if (r < 0)
+        return r;
+    if (uid != peer_uid)
+        return -EPERM;
+    struct varlink_stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return -ENOMEM;
+    stream->fd = TAKE_FD(fd);
+    stream->timeout_ms = timeout_ms;
+    varlink_reader_init(&stream->reader, VARLINK_REPLY_MAX, READ_CHUNK);
+    *ret = stream;
+    return 0;
+}
+
+struct varlink_stream *varlink_stream_free(struct varlink_stream *stream) {
+    if (!stream)
+        return NULL;
+    close(stream->fd);
+    varlink_reader_deinit(&stream->reader);
+    explicit_bzero(stream->chunk, sizeof stream->chunk);
+    free(stream);
+    return NULL;
+}
+
+static int stream_write(struct varlink_stream *stream, const char *text, size_t size) {
+    int64_t deadline = stream_deadline(stream->timeout_ms);
+    while (size > 0) {
+        ssize_t written = send(stream->fd, text, size, MSG_NOSIGNAL);
+        if (written >= 0) {
+            text += written;
+            size -= (size_t)written;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN)
+            return errno == EPIPE ? -ECONNRESET : -errno;
+        int r = stream_wait(stream, POLLOUT, deadline);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int varlink_stream_send(
+    struct varlink_stream *stream, const char *method, struct json_object *parameters, bool more,
+    bool oneway) {
+    struct json_object CLEANUP_JSON *message =
+        varlink_call_message(method, parameters, more, oneway);
+    size_t size = 0;
+    const char *text = message ? varlink_message_text(message, &size) : NULL;
+    if (!text)
+        return -ENOMEM;
+    if (size - 1 > VARLINK_CALL_MAX)
+        return -EMSGSIZE;
+    return stream_write(stream, text, size);
+}
+
+static int stream_take_reply(
+    const char *text, size_t size, struct json_object **ret_parameters, char **ret_error,
+    bool *ret_continues) {
+    struct json_object CLEANUP_JSON *message = NULL;
+    struct varlink_reply_parts reply;
+    int r = json_gate_parse(text, size, &message);
+    if (r == 0)
+        r = varlink_reply_parse(message, &reply);
+    if (r < 0)
+        return r;
+    char *error = NULL;
+    if (reply.error && !(error = strdup(reply.error)))
+        return -ENOMEM;
+    struct json_object *parameters =
+        reply.parameters ? json_object_get(reply.parameters) : json_object_new_object();
+    if (!parameters) {
+        free(error);
+        return -ENOMEM;
+    }
+    *ret_parameters = parameters;
+    *ret_error = error;
+    *ret_continues = reply.continues;
+    return 0;
+}
+
+/* Reads until a message is complete. Returns 1 with it, or a negative errno. */
+static int stream_next(struct varlink_stream *stream, const char **ret, size_t *ret_size) {
+    int64_t deadline = stream_deadline(stream->timeout_ms);
+    for (;;) {
+        int r = varlink_reader_next(&stream->reader, ret, ret_size);
+        if (r == 0)
+            r = varlink_reader_settle(&stream->reader);
+        else
+            return r;
+        if (r == 0)
+            r = stream_wait(stream, POLLIN, deadline);
+        if (r < 0)
+            return r;
+        ssize_t size = recv(stream->fd, stream->chunk, sizeof stream->chunk, 0);
+        if (size == 0)
+            return -ECONNRESET;
+        if (size < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (size > 0)
+            r = varlink_reader_feed(&stream->reader, stream->chunk, (size_t)size);
+        if (r < 0)
+            return r;
+    }
+}
+
+int varlink_stream_receive(
+    struct varlink_stream *stream, struct json_object **ret_parameters, char **ret_error,
+    bool *ret_continues) {
+    const char *text;
+    size_t size;
+    int r = stream_next(stream, &text, &size);
+    if (r < 0)
+        return r;
+    return stream_take_reply(text, size, ret_parameters, ret_error, ret_continues);
+}
