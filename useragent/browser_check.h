@@ -1,0 +1,12 @@
+/* Whether a browser of this user is running: if so, an import waits until the browser has read its
+ * policy. Looked at only when a request has arrived. */
+#pragma once
+
+#include <stdbool.h>
+
+/** Looks for a Chromium-family process of this process's uid. When in doubt (no /proc): true, which
+ * only costs the wait. */
+bool browser_check_running(void);
+
+/** Whether an executable's name (its last path part, or the kernel's comm) is of the family. */
+bool browser_check_name(const char *name);

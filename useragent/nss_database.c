@@ -1,0 +1,228 @@
+/* Judges and makes the files of an NSS database without trusting NSS's silence about broken ones.
+ */
+#include "useragent/nss_database.h"
+
+#include "common/atomic_file.h"
+#include "common/cleanup.h"
+#include "useragent/user_dirs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SQLITE_MAGIC                                                                               \
+    "SQLite format 3" /* with its NUL: 16 bytes (sqlite.org/fileformat.html, 1.3) */
+#define TEMPORARY_PREFIX ".devtrust-nssdb-"
+/* what one import needs at the very most: rollback journals and grown pages of both files */
+#define SPACE_NEEDED (64 * 1024)
+
+enum file_state { FILE_ABSENT, FILE_SOUND, FILE_BROKEN };
+
+/* An unreadable file is -EACCES: it may be sound, and is nothing that we could use. */
+static int look_at_file(int dir_fd, const char *name, enum file_state *ret) {
+    CLEANUP_CLOSE int fd = -1;
+    char head[sizeof SQLITE_MAGIC];
+    struct stat status;
+
+    fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        if (errno != ENOENT)
+            return -errno;
+        *ret = FILE_ABSENT;
+        return 0;
+    }
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head ||
+        memcmp(head, SQLITE_MAGIC, sizeof head) != 0)
+        *ret = FILE_BROKEN;
+    else
+        *ret = FILE_SOUND;
+    return 0;
+}
+
+static enum reason reason_of_errno(int error) {
+    switch (error < 0 ? -error : error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return REASON_STORE_READ_ONLY;
+    case ENOSPC:
+    case EDQUOT:
+        return REASON_STORE_FULL;
+    case ENOENT:
+    case ENOTDIR:
+        return REASON_STORE_MISSING;
+    default:
+        return REASON_STORE_ERROR;
+    }
+}
+
+static int fail(int error, enum reason reason, enum reason *ret_reason) {
+    *ret_reason = reason;
+    return error;
+}
+
+static bool is_writable(int dir_fd, const char *name, enum file_state state) {
+    return state == FILE_ABSENT || faccessat(dir_fd, name, R_OK | W_OK, AT_EACCESS) == 0;
+}
+
+int nss_database_check(
+    const char *path, bool write, enum nss_database_state *ret, enum reason *ret_reason) {
+    CLEANUP_CLOSE int dir_fd = -1;
+    enum file_state certificates = FILE_ABSENT;
+    enum file_state keys = FILE_ABSENT;
+    int r;
+
+    /* the directory itself may be a symbolic link: it is the user's own choice, followed as the
+     * browser follows it */
+    dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0) {
+        if (errno != ENOENT)
+            return fail(-errno, reason_of_errno(errno), ret_reason);
+        *ret = NSS_DATABASE_ABSENT;
+        return 0;
+    }
+    r = look_at_file(dir_fd, "cert9.db", &certificates);
+    if (r >= 0)
+        r = look_at_file(dir_fd, "key4.db", &keys);
+    if (r < 0)
+        return fail(r, reason_of_errno(r), ret_reason);
+    if (certificates == FILE_ABSENT && keys == FILE_ABSENT) {
+        *ret = NSS_DATABASE_ABSENT;
+        return 0;
+    }
+    if (certificates != FILE_SOUND || keys == FILE_BROKEN)
+        return fail(-EBADMSG, REASON_STORE_CORRUPT, ret_reason);
+    /* SQLite makes its journal in the directory, so that must be writable too */
+    if (write &&
+        (faccessat(dir_fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ||
+         !is_writable(dir_fd, "cert9.db", certificates) || !is_writable(dir_fd, "key4.db", keys)))
+        return fail(-EROFS, REASON_STORE_READ_ONLY, ret_reason);
+    *ret = NSS_DATABASE_PRESENT;
+    return 0;
+}
+
+static int split(const char *path, char *ret_parent, const char **ret_name) {
+    const char *slash = strrchr(path, '/');
+    size_t length;
+
+    if (!slash || slash == path || slash[1] == '\0')
+        return -EINVAL;
+    length = (size_t)(slash - path);
+    if (length >= USER_DIRS_PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(ret_parent, path, length);
+    ret_parent[length] = '\0';
+    *ret_name = slash + 1;
+    return 0;
+}
+
+/* A directory with the files of one database in it, no deeper. */
+static void remove_directory(int parent_fd, const char *name) {
+    CLEANUP_CLOSEDIR DIR *dir = NULL;
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return;
+    }
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            (void)unlinkat(fd, entry->d_name, 0);
+    (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+void nss_database_sweep(const char *path) {
+    CLEANUP_CLOSEDIR DIR *dir = NULL;
+    char parent[USER_DIRS_PATH_MAX];
+    const char *name;
+
+    if (split(path, parent, &name) < 0)
+        return;
+    dir = opendir(parent);
+    if (!dir)
+        return;
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        if (strncmp(entry->d_name, TEMPORARY_PREFIX, sizeof TEMPORARY_PREFIX - 1) == 0)
+            remove_directory(dirfd(dir), entry->d_name);
+}
+
+/* Puts the finished directory in its place: over nothing, or over an empty directory. */
+static int move_into_place(int parent_fd, const char *temporary, const char *name) {
+    int error;
+
+    if (renameat(parent_fd, temporary, parent_fd, name) >= 0)
+        return fsync(parent_fd) < 0 ? -errno : 0;
+    error = errno;
+    remove_directory(parent_fd, temporary);
+    /* somebody else has made one meanwhile: theirs is used */
+    return error == ENOTEMPTY || error == EEXIST ? 0 : -error;
+}
+
+int nss_database_create(
+    const char *path, nss_database_initialise initialise, enum reason *ret_reason) {
+    CLEANUP_CLOSE int parent_fd = -1;
+    char real[PATH_MAX];
+    char parent[USER_DIRS_PATH_MAX];
+    char temporary[USER_DIRS_PATH_MAX];
+    const char *name;
+    int r;
+
+    /* an empty directory behind a symbolic link is filled where it is */
+    if (realpath(path, real))
+        path = real;
+    r = split(path, parent, &name);
+    if (r < 0)
+        return fail(r, REASON_STORE_ERROR, ret_reason);
+    r = atomic_file_make_dirs(parent, 0700);
+    if (r < 0)
+        return fail(r, reason_of_errno(r), ret_reason);
+    parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent_fd < 0)
+        return fail(-errno, reason_of_errno(errno), ret_reason);
+    r = user_dirs_join(parent, TEMPORARY_PREFIX "XXXXXX", temporary);
+    if (r < 0)
+        return fail(r, REASON_STORE_ERROR, ret_reason);
+    if (!mkdtemp(temporary)) /* 0700 */
+        return fail(-errno, reason_of_errno(errno), ret_reason);
+    r = initialise(temporary, ret_reason);
+    if (r < 0) {
+        if (*ret_reason == REASON_STORE_CORRUPT || *ret_reason == REASON_STORE_ERROR)
+            *ret_reason = nss_database_diagnose(temporary, *ret_reason);
+        remove_directory(parent_fd, temporary + strlen(parent) + 1);
+        return r;
+    }
+    r = move_into_place(parent_fd, temporary + strlen(parent) + 1, name);
+    return r < 0 ? fail(r, reason_of_errno(r), ret_reason) : 0;
+}
+
+enum reason nss_database_diagnose(const char *path, enum reason otherwise) {
+    CLEANUP_CLOSE int fd = -1;
+    int r;
+
+    /* an unnamed file asks the file system what a write would have been told; where there are none
+     * (ENOTSUP), nothing is known */
+    fd = open(path, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        r = errno;
+    else
+        r = posix_fallocate(fd, 0, SPACE_NEEDED);
+    switch (r) {
+    case ENOSPC:
+    case EDQUOT:
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENOENT:
+    case ENOTDIR:
+        return reason_of_errno(r);
+    default:
+        return otherwise;
+    }
+}

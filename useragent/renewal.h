@@ -1,0 +1,51 @@
+/* When to ask for the next certificate: a moment drawn once per certificate, kept in the record,
+ * compared with the wall clock. Pure arithmetic; the timer is the agent's. */
+#pragma once
+
+#include "common/backoff.h"
+#include "common/random.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RENEWAL_MIN_INTERVAL_S 60         /* between two requests of our own, whatever happens */
+#define RENEWAL_MAX_INTERVAL_S (6 * 3600) /* cap of the backoff */
+
+struct renewal {
+    int64_t due_s;        /* wall seconds; 0: nothing to renew */
+    int64_t not_before_s; /* no request of our own before it (wall) */
+    struct backoff backoff;
+};
+
+/** Nothing to renew. */
+void renewal_init(struct renewal *renewal);
+
+/** A moment `renew_after_s` ± 10 % after `installed_s`, always before 90 % of the certificate's
+ * life (notBefore to notAfter) have passed. With a random source the ± is drawn. Seconds since
+ * 1970. */
+int64_t renewal_draw(
+    int64_t installed_s, int64_t renew_after_s, int64_t not_before_s, int64_t not_after_s,
+    const struct random_source *random);
+
+/** A certificate was installed, or found in the record. */
+void renewal_plan(struct renewal *renewal, int64_t due_s);
+
+/** Whether to ask now. */
+bool renewal_is_due(const struct renewal *renewal, int64_t now_s);
+
+/** Whether a request of our own may be sent now for any reason. A clock that went back by more than
+ * the longest interval does not hold requests up. */
+bool renewal_may_ask(const struct renewal *renewal, int64_t now_s);
+
+/** A request was sent or refused; `retry_after_s` (0: none) from TooSoon. The next one comes after
+ * a growing, jittered interval. */
+void renewal_asked(
+    struct renewal *renewal, int64_t now_s, int64_t retry_after_s,
+    const struct random_source *random);
+
+/** A new certificate was installed: the intervals start anew. */
+void renewal_succeeded(struct renewal *renewal, int64_t due_s);
+
+/** The wall second to wake up at: the due moment, or the next allowed one where it is past; 0:
+ * none. `wanted`: a request is wanted for another reason. */
+int64_t renewal_wake_at(const struct renewal *renewal, bool wanted);

@@ -1,0 +1,19 @@
+/* The user's own directories: home and the XDG base directories (XDG Base Directory Specification
+ * 0.8). The one place where the agent reads its environment; a relative or overlong value is
+ * ignored, as the specification asks. */
+#pragma once
+
+#define USER_DIRS_PATH_MAX 1024 /* bytes with NUL */
+
+struct user_dirs {
+    char home[USER_DIRS_PATH_MAX];
+    char data[USER_DIRS_PATH_MAX];    /* $XDG_DATA_HOME or ~/.local/share */
+    char state[USER_DIRS_PATH_MAX];   /* $XDG_STATE_HOME or ~/.local/state */
+    char runtime[USER_DIRS_PATH_MAX]; /* $XDG_RUNTIME_DIR; empty where there is none */
+};
+
+/** $HOME, or the home of the passwd entry. Returns 0, -ENOENT (no home is known), -ENAMETOOLONG. */
+int user_dirs_read(struct user_dirs *ret);
+
+/** Joins directory and name into `ret` (USER_DIRS_PATH_MAX bytes). Returns 0 or -ENAMETOOLONG. */
+int user_dirs_join(const char *directory, const char *name, char *ret);
