@@ -109,6 +109,8 @@ REASON(STORE_ERROR, "store-error", 1, "The store's library failed.", "Look at th
 REASON(RECORD_WRITE, "record-write", 1, "The agent's record cannot be written.",
     "Free space in the home directory and check ~/.local/state/devtrust.")
 REASON(EXPIRED, "expired", 1, "The certificate has expired.", "Connect to the server; it renews by itself.")
+REASON(REVOKED, "revoked", 1, "The certificate has been revoked.",
+    "A newer one takes its place by itself; else ask the administrator.")
 /* the local tool */
 REASON(DAEMON_UNREACHABLE, "daemon-unreachable", 3, "devtrustd cannot be reached.",
     "Start it: systemctl start devtrustd.")
