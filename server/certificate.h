@@ -9,6 +9,8 @@
 #include "server/crl.h"
 #include "server/db.h"
 
+#include <stdbool.h>
+
 #define SERVER_USER_ID_SIZE 65    /* [A-Za-z0-9._@-]{1,64} and NUL */
 #define SERVER_USER_NAME_SIZE 257 /* bytes of UTF-8 and NUL */
 #define SERVER_UUID_SIZE 37
@@ -61,3 +63,71 @@ int certificate_status_of(
 int certificate_each_revoked(
     struct db *db, enum certificate_kind kind, int64_t now_s, int64_t grace_s,
     int (*each)(const struct crl_entry *entry, void *userdata), void *userdata);
+
+/* --- the record (writer's side; in the transaction of the caller) --- */
+
+struct certificate_record {
+    enum certificate_kind kind;
+    const char *device;
+    const char *user_id;    /* "" for a device leaf */
+    const char *request_id; /* "" for a device leaf */
+    const char *token;      /* the id that a device enrolled with; "" else */
+    const uint8_t *csr_sha256;
+    const uint8_t *spki_sha256;
+    int64_t now_s;
+};
+
+/** Inserts as ISSUED. Returns 0; -EEXIST when the key (or serial) has been certified before. */
+int certificate_insert(struct db *db, const struct certificate_record *record, X509 *certificate);
+
+/** What is known of a key. */
+struct certificate_found {
+    int64_t id;
+    enum certificate_kind kind;
+    enum certificate_state state;
+    char device[SERVER_UUID_SIZE];
+    char user_id[SERVER_USER_ID_SIZE];
+    char request_id[SERVER_UUID_SIZE];
+    char token[32];
+    uint8_t csr_sha256[SHA256_SIZE];
+    int64_t not_after;
+    X509 *certificate;
+};
+
+/** Returns 0, -ENOENT (a key never seen before). certificate_found_deinit(). */
+int certificate_find_by_key(
+    struct db *db, const uint8_t spki_sha256[SHA256_SIZE], struct certificate_found *ret);
+void certificate_found_deinit(struct certificate_found *found);
+#define CLEANUP_CERTIFICATE_FOUND CLEANUP(certificate_found_deinit)
+
+/** The id of a certificate by its serial, of this device and user. Returns 0, -ENOENT. */
+int certificate_find_by_serial(
+    struct db *db, const char *serial, const char *device, const char *user_id, int64_t *ret_id);
+
+/** Confirms: ISSUED becomes INSTALLED, and of the older siblings (same device and user) those never
+ * confirmed are revoked, those installed superseded (`supersede`) or revoked. A repeated or late
+ * confirmation changes nothing. Returns 1 if it changed something, 0 if not, or a negative errno.
+ */
+int certificate_confirm(struct db *db, int64_t id, bool supersede, int64_t now_s);
+
+/** Which certificates, by the first of these that is set: user_id (of one device, with `device`; up
+ * to the last one of a request id, with both), serial, device, else all of a kind. */
+struct certificate_filter {
+    enum certificate_kind kind;
+    const char *device;
+    const char *user_id;
+    const char *serial;
+    const char *up_to_request;
+    bool with_device; /* no filter: remembers that its device's removal is the cause */
+};
+
+/** Revokes what is not revoked yet. Returns how many, or a negative errno. */
+int certificate_revoke_all(
+    struct db *db, const struct certificate_filter *filter, enum crl_reason reason, int64_t now_s);
+
+/** Superseded ones past their grace become revoked. Returns how many, or a negative errno. */
+int certificate_end_grace(struct db *db, int64_t now_s, int64_t grace_s);
+
+/** How many were issued for this device and user since `since_s`. */
+int certificate_count_since(
+    struct db *db, const char *device, const char *user_id, int64_t since_s, int64_t *ret);
