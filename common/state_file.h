@@ -17,7 +17,9 @@ struct state_file_type {
 int state_file_read(int dir_fd, const char *name, const struct state_file_type *type,
     struct json_object **ret);
 
-/** Adds format and version to `object` (which stays the caller's) and writes it. Returns 0 or a negative errno. */
+/** Adds format and version to `object` (which stays the caller's) and writes it. Returns 0; -EMSGSIZE or
+ *  -EINVAL for what state_file_read() would refuse (too large, not valid UTF-8, too deep), the old file then stands; or
+ *  another negative errno. */
 int state_file_write(int dir_fd, const char *name, const struct state_file_type *type,
     struct json_object *object, mode_t mode);
 
