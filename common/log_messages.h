@@ -28,3 +28,6 @@
 #define MSG_HTTP "63fbd78d871b4ff289b4b6ebe82a40a9" /* an HTTP request was refused */
 #define MSG_DATABASE "479e48fd96c74664813358c508a1a760" /* the database failed */
 #define MSG_INTERNAL "4d1d407c8a4845b9913fa8e5d509fe63" /* something that should not happen */
+#define MSG_CLOCK "a1922180397c4fbd9402a372b2a13aee" /* the clock disagrees with the server's, or agrees again */
+#define MSG_IDENTITY "683c0656d57842c4b610a44f787738bb" /* the device's identity cannot be used */
+#define MSG_REPORT "2bad44c8e7f64fab8ac88e259faa212d" /* a report was dropped or is refused by the server */

@@ -41,6 +41,14 @@ REASON(NEWER_STATE, "newer-state", 1, "A state file was written by a newer versi
 REASON(BROKEN_STATE, "broken-state", 1, "A state file was broken; it was set aside.",
     "Nothing to do: it is rebuilt. The old one is kept as NAME.broken.")
 REASON(CONFIG, "config", 2, "The configuration file has an error.", "Mend the line that the message names.")
+REASON(URL_INVALID, "url-invalid", 2, "The server's address is not of the form https://HOST[:PORT].",
+    "Pass the address that devtrust-server status prints, such as https://trust.example.com:8443.")
+REASON(PIN_INVALID, "pin-invalid", 2, "The CA pin is not a SHA-256 hash of 64 hex digits.",
+    "Pass the pin that devtrust-server status prints.")
+REASON(TOKEN_INVALID, "token-invalid", 2, "The enrolment token is not of the form ID.SECRET.",
+    "Pass the token as devtrust-server token create prints it.")
+REASON(MACHINE_ID, "machine-id", 1, "This machine has no valid machine id, to which its identity is bound.",
+    "Run: systemd-machine-id-setup, then restart devtrustd.")
 /* desired state and policy */
 REASON(STATE_INVALID, "state-invalid", 1, "The server's desired state is not valid; the last good one is kept.",
     "Update the device or mend the server's settings; the log names the field.")
@@ -52,6 +60,8 @@ REASON(POLICY_BROKEN_FILE, "policy-broken-file", 1, "An administrator's policy f
     "Mend or remove the file that the message names.")
 REASON(POLICY_CONFLICT, "policy-conflict", 1, "Another policy file overrides ours.",
     "Rename it so that it sorts before zz-devtrust.json, or remove its AutoSelectCertificateForUrls.")
+REASON(POLICY_EXTERNAL, "policy-external", 1, "Another tool owns the browser policy, and our rules are not in it.",
+    "Have that tool install the rules that status prints.")
 /* users and signing */
 REASON(NOT_MANAGED, "not-managed", 1, "This user is not managed on this device.",
     "Ask the administrator for an assignment of user, device and local user name.")
