@@ -1,0 +1,49 @@
+/* One managed policy directory of a Chromium-family browser, on disk. Checked by descriptor: it
+ * must belong to root and be writable by nobody else, or whoever can write there decides what root
+ * writes. */
+#pragma once
+
+#include "daemon/policy_merge.h"
+#include "daemon/policy_record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct chrome_policy_family {
+    const char *name;
+    const char *directory;
+    bool make; /* made where absent; the others are used only where they exist */
+};
+
+/** The places that browsers read (facts: traced for Debian's chromium, documented for the others);
+ * ends with a NULL name. */
+extern const struct chrome_policy_family chrome_policy_families[];
+
+/** The family of a directory; "chromium" for one that is not in the table. */
+const char *chrome_policy_family_name(const char *directory);
+
+/** Opens a directory for the functions below. Returns a descriptor; -ENOENT; -EPERM (not `owner`'s,
+ * or writable by others); -ELOOP, -ENOTDIR or another negative errno. */
+int chrome_policy_open(const char *directory, uid_t owner);
+
+/** Adds to `place` the parts of its path that do not exist yet, outermost first. Returns 0 or a
+ * negative errno. */
+int chrome_policy_plan_parents(struct policy_place *place);
+
+/** Makes the missing parts, 0755. Returns 0 or a negative errno. */
+int chrome_policy_make(const char *directory);
+
+/** Reads every other file in the browser's order and removes temp files of ours that a killed
+ * writer left. Returns 0 or a negative errno. */
+int chrome_policy_read_others(int dir_fd, struct policy_merge *ret);
+
+/** Our file's text; -ENOENT. free() it. */
+int chrome_policy_read_own(int dir_fd, char **ret, size_t *ret_size);
+
+/** Writes our file atomically, 0644. */
+int chrome_policy_write(int dir_fd, const char *text);
+
+/** Removes our file and the directories that we made, as far as they are empty. Returns 0 (also
+ * when nothing was there) or a negative errno. */
+int chrome_policy_remove(const struct policy_place *place);

@@ -1,0 +1,503 @@
+/* Keeps the browser policy directories in step with what managed users need. */
+#include "daemon/policy.h"
+
+#include "daemon/chrome_policy.h"
+#include "daemon/policy_record.h"
+#include "daemon/portal_pattern.h"
+
+#include "common/cleanup.h"
+#include "common/json_fields.h"
+#include "common/json_gate.h"
+#include "common/log.h"
+#include "common/log_messages.h"
+#include "common/state_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEBOUNCE_MS 100
+#define MAX_PATTERNS 64
+
+struct place_status {
+    char *path;
+    bool make;
+    bool watched;
+    uv_fs_event_t watch;
+    bool installed;
+    int64_t verified_since; /* owner = external */
+    enum reason reason;
+    char detail[160];
+};
+
+struct policy {
+    struct policy_options options;
+    struct policy_record record;
+    bool wanted;
+    char refused[128]; /* a pattern that was left out, escaped */
+    struct place_status places[POLICY_RECORD_MAX_PLACES];
+    size_t place_count;
+    uv_timer_t debounce;
+    unsigned open_handles;
+};
+
+static void apply(struct policy *policy);
+
+static void handle_closed(uv_handle_t *handle) {
+    struct policy *policy = handle->data;
+    if (--policy->open_handles > 0)
+        return;
+    for (size_t i = 0; i < policy->place_count; i++)
+        free(policy->places[i].path);
+    policy_record_deinit(&policy->record);
+    free(policy);
+}
+
+static int add_place(struct policy *policy, const char *path, bool make) {
+    if (policy->place_count == POLICY_RECORD_MAX_PLACES)
+        return -ENOSPC;
+    struct place_status *place = &policy->places[policy->place_count];
+    *place = (struct place_status){.path = strdup(path), .make = make, .reason = REASON_NONE};
+    if (!place->path)
+        return -ENOMEM;
+    int r = uv_fs_event_init(policy->options.loop, &place->watch);
+    if (r < 0) {
+        free(place->path);
+        return r;
+    }
+    place->watch.data = policy;
+    policy->open_handles++;
+    policy->place_count++;
+    return 0;
+}
+
+static int add_places(struct policy *policy) {
+    int r = 0;
+    if (policy->options.directories) {
+        for (char *const *dir = policy->options.directories; r == 0 && *dir; dir++)
+            r = add_place(policy, *dir, true);
+        return r;
+    }
+    for (const struct chrome_policy_family *family = chrome_policy_families; r == 0 && family->name;
+         family++)
+        r = add_place(policy, family->directory, family->make);
+    return r;
+}
+
+int policy_new(const struct policy_options *options, struct policy **ret) {
+    struct policy_record record = {0};
+    int r = policy_record_read(options->state_dir_fd, &record);
+    if (r == -EBADMSG) {
+        log_event(
+            LOG_LEVEL_WARNING, MSG_STORAGE,
+            "policy.json was broken and is kept as policy.json.broken; the policy is rebuilt",
+            LOG_ERRNO(r));
+        r = state_file_set_aside(options->state_dir_fd, "policy.json");
+    }
+    if (r < 0)
+        return r;
+    struct policy *policy = calloc(1, sizeof(*policy));
+    if (!policy || uv_timer_init(options->loop, &policy->debounce) < 0) {
+        free(policy);
+        policy_record_deinit(&record);
+        return -ENOMEM;
+    }
+    policy->options = *options;
+    policy->record = record;
+    policy->debounce.data = policy;
+    policy->open_handles = 1;
+    r = add_places(policy);
+    if (r < 0) {
+        policy_close(policy);
+        return r;
+    }
+    *ret = policy;
+    return 0;
+}
+
+void policy_close(struct policy *policy) {
+    size_t count = policy->place_count;
+    for (size_t i = 0; i < count; i++)
+        uv_close((uv_handle_t *)&policy->places[i].watch, handle_closed);
+    uv_close((uv_handle_t *)&policy->debounce, handle_closed);
+}
+
+static void debounced(uv_timer_t *timer) {
+    struct policy *policy = timer->data;
+    apply(policy);
+    policy->options.changed(policy->options.userdata);
+}
+
+static void directory_changed(
+    uv_fs_event_t *watch, const char *name, int events __attribute__((unused)), int status) {
+    struct policy *policy = watch->data;
+    /* our own temp files come and go with every write */
+    if (status == 0 && name &&
+        strncmp(name, "." POLICY_MERGE_FILE, strlen("." POLICY_MERGE_FILE)) == 0)
+        return;
+    uv_timer_start(&policy->debounce, debounced, DEBOUNCE_MS, 0);
+}
+
+/* A directory that was moved away and made again has another inode: so the watch starts anew with
+ * each look. */
+static void watch_start(struct place_status *place) {
+    uv_fs_event_stop(&place->watch);
+    place->watched = uv_fs_event_start(&place->watch, directory_changed, place->path, 0) == 0;
+}
+
+static void set_status(
+    struct place_status *place, bool installed, enum reason reason, const char *detail) {
+    bool news = reason != place->reason && reason != REASON_NONE;
+    place->installed = installed;
+    place->reason = reason;
+    snprintf(place->detail, sizeof(place->detail), "%s", detail);
+    if (news)
+        log_event(
+            LOG_LEVEL_WARNING, MSG_POLICY_FAILED, reason_text(reason),
+            LOG_TEXT("POLICY_DIRECTORY", place->path), LOG_TEXT("REASON", reason_code(reason)),
+            LOG_TEXT("REMEDY", reason_remedy(reason)), LOG_TEXT("DETAIL", detail));
+}
+
+static struct policy_rules rules_of(const struct policy *policy) {
+    return (struct policy_rules){
+        .issuer_cn = policy->record.issuer_cn,
+        .patterns = policy->record.patterns,
+        .count = policy->record.pattern_count};
+}
+
+static int save(struct policy *policy) {
+    int r = policy_record_write(policy->options.state_dir_fd, &policy->record);
+    if (r < 0)
+        log_event(
+            LOG_LEVEL_ERROR, MSG_STORAGE,
+            "The policy record cannot be written; free space in the state directory. No policy "
+            "is changed until then",
+            LOG_ERRNO(r));
+    return r;
+}
+
+/* Opens the directory, making it first where that is ours to do. The record names what is made
+ * before it is made. */
+static int open_place(struct policy *policy, const struct place_status *place) {
+    int fd = chrome_policy_open(place->path, policy->options.directory_owner);
+    if (fd != -ENOENT || !place->make)
+        return fd;
+    struct policy_place *entry = policy_record_find(&policy->record, place->path);
+    int r = entry ? 0 : policy_record_add(&policy->record, place->path, &entry);
+    if (r == 0)
+        r = chrome_policy_plan_parents(entry);
+    if (r == 0)
+        r = save(policy);
+    if (r == 0)
+        r = chrome_policy_make(place->path);
+    return r < 0 ? r : chrome_policy_open(place->path, policy->options.directory_owner);
+}
+
+static void report_merge(struct place_status *place, const struct policy_merge *merge) {
+    if (merge->conflict_file[0])
+        set_status(place, true, REASON_POLICY_CONFLICT, merge->conflict_file);
+    else if (merge->broken_file[0])
+        set_status(place, true, REASON_POLICY_BROKEN_FILE, merge->broken_file);
+    else
+        set_status(place, true, REASON_NONE, "");
+}
+
+/* Brings one directory's file to what it must be. Returns 0 or a negative errno. */
+static int write_place(struct policy *policy, struct place_status *place, int fd) {
+    struct policy_merge merge CLEANUP_POLICY_MERGE = {0};
+    struct policy_rules rules = rules_of(policy);
+    char *text CLEANUP_FREE = NULL, *own CLEANUP_FREE = NULL;
+    size_t own_size = 0;
+
+    int r = chrome_policy_read_others(fd, &merge);
+    if (r == 0)
+        r = policy_merge_render(&merge, &rules, &text);
+    if (r < 0)
+        return r;
+    r = chrome_policy_read_own(fd, &own, &own_size);
+    bool same = r == 0 && own_size == strlen(text) && memcmp(own, text, own_size) == 0;
+    bool had_rules = r == 0 && policy_merge_has_rules(own, own_size, &rules);
+
+    struct policy_place *entry = policy_record_find(&policy->record, place->path);
+    if (!entry) {
+        r = policy_record_add(&policy->record, place->path, &entry);
+        if (r < 0)
+            return r;
+    }
+    bool since_stands = had_rules && entry->since > 0;
+    if (!since_stands)
+        entry->since = clock_wall_s(policy->options.clock);
+    if (!since_stands || !same) {
+        r = save(policy);
+        if (r < 0)
+            return r;
+    }
+    if (!same) {
+        r = chrome_policy_write(fd, text);
+        if (r < 0)
+            return r;
+        log_event(
+            LOG_LEVEL_INFO, MSG_POLICY, "Browser policy written",
+            LOG_TEXT("POLICY_DIRECTORY", place->path), LOG_NUMBER("RULES", rules.count));
+    }
+    report_merge(place, &merge);
+    return 0;
+}
+
+static void apply_place(struct policy *policy, struct place_status *place) {
+    int fd CLEANUP_CLOSE = open_place(policy, place);
+    if (fd == -ENOENT && !place->make) {
+        set_status(place, false, REASON_NONE, "");
+        return;
+    }
+    int r = fd < 0 ? fd : write_place(policy, place, fd);
+    if (r == -EPERM || r == -ENOENT || r == -ELOOP || r == -ENOTDIR || r == -EROFS || r == -EACCES)
+        set_status(place, false, REASON_POLICY_DIRECTORY, strerror(-r));
+    else if (r < 0)
+        set_status(place, false, REASON_STORAGE, strerror(-r));
+    watch_start(place);
+}
+
+static bool is_configured(const struct policy *policy, const char *path) {
+    for (size_t i = 0; i < policy->place_count; i++)
+        if (strcmp(policy->places[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+static void remove_places(struct policy *policy, bool all) {
+    bool changed = false;
+    for (size_t i = policy->record.place_count; i > 0; i--) {
+        struct policy_place *place = &policy->record.places[i - 1];
+        if (!all && is_configured(policy, place->path))
+            continue;
+        int r = chrome_policy_remove(place);
+        if (r < 0) {
+            log_event(
+                LOG_LEVEL_WARNING, MSG_POLICY_FAILED,
+                "A browser policy of ours cannot be removed; it is tried again at the next change",
+                LOG_TEXT("POLICY_DIRECTORY", place->path), LOG_ERRNO(r));
+            continue;
+        }
+        log_event(
+            LOG_LEVEL_INFO, MSG_POLICY, "Browser policy removed",
+            LOG_TEXT("POLICY_DIRECTORY", place->path));
+        policy_record_drop(&policy->record, place);
+        changed = true;
+    }
+    if (changed)
+        save(policy);
+}
+
+/* owner = external: look, never touch. */
+static void verify_place(struct policy *policy, struct place_status *place) {
+    struct policy_merge merge CLEANUP_POLICY_MERGE = {0};
+    struct policy_rules rules = rules_of(policy);
+    int fd CLEANUP_CLOSE = chrome_policy_open(place->path, policy->options.directory_owner);
+
+    watch_start(place);
+    int r = fd < 0 ? fd : chrome_policy_read_others(fd, &merge);
+    if (r == -ENOENT && !place->make) {
+        set_status(place, false, REASON_NONE, "");
+    } else if (r < 0 && r != -ENOENT) {
+        set_status(place, false, REASON_POLICY_DIRECTORY, strerror(-r));
+    } else if (r < 0 || !policy_merge_others_have_rules(&merge, &rules)) {
+        place->verified_since = 0;
+        set_status(place, false, REASON_POLICY_EXTERNAL, "");
+    } else {
+        if (place->verified_since == 0)
+            place->verified_since = clock_wall_s(policy->options.clock);
+        set_status(place, true, REASON_NONE, "");
+    }
+}
+
+static void apply(struct policy *policy) {
+    bool external = policy->options.owner == POLICY_OWNER_EXTERNAL;
+    if (!policy->wanted)
+        return;
+    bool nothing = policy->record.pattern_count == 0;
+    remove_places(policy, external || nothing);
+    for (size_t i = 0; !nothing && i < policy->place_count; i++) {
+        if (external)
+            verify_place(policy, &policy->places[i]);
+        else
+            apply_place(policy, &policy->places[i]);
+    }
+}
+
+static bool same_rules(
+    const struct policy_record *record, const char *issuer_cn, char *const *patterns,
+    size_t count) {
+    if (!record->issuer_cn || strcmp(record->issuer_cn, issuer_cn) != 0 ||
+        record->pattern_count != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(record->patterns[i], patterns[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool all_installed(const struct policy *policy) {
+    for (size_t i = 0; i < policy->place_count; i++)
+        if (policy->places[i].reason != REASON_NONE && !policy->places[i].installed)
+            return false;
+    return true;
+}
+
+int policy_want(
+    struct policy *policy, const char *issuer_cn, const char *home, char *const *patterns,
+    size_t count) {
+    char *good[MAX_PATTERNS];
+    bool taken[MAX_PATTERNS];
+    size_t used = 0;
+
+    if (count > MAX_PATTERNS)
+        count = MAX_PATTERNS;
+    portal_pattern_filter(patterns, count, home, policy->options.allowed_patterns, taken);
+    char refused[sizeof(policy->refused)] = "";
+    for (size_t i = 0; i < count; i++) {
+        if (taken[i])
+            good[used++] = patterns[i];
+        else
+            log_escape(patterns[i], strlen(patterns[i]), refused, sizeof(refused));
+    }
+    const char *pattern = refused;
+    if (refused[0] && strcmp(refused, policy->refused) != 0)
+        log_event(
+            LOG_LEVEL_WARNING, MSG_POLICY_FAILED, reason_text(REASON_PATTERN_REFUSED),
+            LOG_TEXT("PATTERN", pattern),
+            LOG_TEXT("REMEDY", reason_remedy(REASON_PATTERN_REFUSED)));
+    memcpy(policy->refused, refused, sizeof(refused));
+    if (policy->wanted && same_rules(&policy->record, issuer_cn, good, used) &&
+        all_installed(policy))
+        return 0;
+    int r = policy_record_set_rules(&policy->record, issuer_cn, good, used);
+    if (r < 0)
+        return r;
+    policy->wanted = true;
+    apply(policy);
+    return 0;
+}
+
+int policy_keep(struct policy *policy) {
+    if (policy->wanted || !policy->record.issuer_cn)
+        return 0;
+    policy->wanted = true;
+    apply(policy);
+    return 0;
+}
+
+void policy_release(struct policy *policy) {
+    if (!policy->wanted && policy->record.place_count == 0 && !policy->record.issuer_cn)
+        return;
+    policy->wanted = false;
+    policy->refused[0] = '\0';
+    uv_timer_stop(&policy->debounce);
+    for (size_t i = 0; i < policy->place_count; i++) {
+        uv_fs_event_stop(&policy->places[i].watch);
+        policy->places[i].watched = false;
+        policy->places[i].verified_since = 0;
+        set_status(&policy->places[i], false, REASON_NONE, "");
+    }
+    (void)policy_record_set_rules(&policy->record, NULL, NULL, 0);
+    remove_places(policy, true);
+    save(policy);
+}
+
+static int64_t place_since(const struct policy *policy, const struct place_status *place) {
+    if (!place->installed)
+        return 0;
+    if (policy->options.owner == POLICY_OWNER_EXTERNAL)
+        return place->verified_since;
+    for (size_t i = 0; i < policy->record.place_count; i++)
+        if (strcmp(policy->record.places[i].path, place->path) == 0)
+            return policy->record.places[i].since;
+    return 0;
+}
+
+bool policy_ready(const struct policy *policy, int64_t *ret_since) {
+    int64_t since = 0;
+    bool installed = false;
+
+    if (!policy->wanted)
+        return false;
+    for (size_t i = 0; i < policy->place_count; i++) {
+        int64_t other = place_since(policy, &policy->places[i]);
+        installed = installed || policy->places[i].installed;
+        if (other > since)
+            since = other;
+    }
+    if (!installed && policy->record.pattern_count > 0 &&
+        policy->options.owner != POLICY_OWNER_EXTERNAL)
+        return false;
+    *ret_since = since;
+    return true;
+}
+
+/* What another tool has to install, for people to copy. */
+static char *snippet(const struct policy *policy) {
+    static const struct policy_merge none = {0};
+    struct policy_rules rules = rules_of(policy);
+    char *text CLEANUP_FREE = NULL, *result = NULL;
+    if (policy_merge_render(&none, &rules, &text) < 0 ||
+        asprintf(&result, "Have the tool that owns the policy install: %s", text) < 0)
+        return NULL;
+    return result;
+}
+
+static int add_reason(
+    struct json_object *object, enum reason reason, const char *detail, const char *remedy) {
+    char text[512];
+    if (reason == REASON_NONE)
+        return 0;
+    snprintf(
+        text, sizeof(text), "%s%s%s%s", reason_text(reason), detail[0] ? " (" : "", detail,
+        detail[0] ? ")" : "");
+    int r = json_fields_add_string(object, "code", reason_code(reason));
+    if (r == 0)
+        r = json_fields_add_string(object, "text", text);
+    if (r == 0)
+        r = json_fields_add_string(object, "remedy", remedy ? remedy : reason_remedy(reason));
+    return r;
+}
+
+static struct json_object *place_to_json(
+    const struct policy *policy, const struct place_status *place) {
+    struct json_object *object CLEANUP_JSON = json_object_new_object();
+    int64_t since = place_since(policy, place);
+    char *remedy CLEANUP_FREE = NULL;
+    enum reason reason = place->reason;
+    const char *detail = place->detail;
+
+    if (reason == REASON_POLICY_EXTERNAL)
+        remedy = snippet(policy);
+    if (reason == REASON_NONE && policy->refused[0]) {
+        reason = REASON_PATTERN_REFUSED;
+        detail = policy->refused;
+    }
+    if (!object ||
+        json_fields_add_string(object, "family", chrome_policy_family_name(place->path)) < 0 ||
+        json_fields_add_string(object, "path", place->path) < 0 ||
+        json_fields_add_bool(object, "installed", place->installed) < 0 ||
+        (since > 0 && json_fields_add_int(object, "since", since) < 0) ||
+        add_reason(object, reason, detail, remedy) < 0)
+        return NULL;
+    return TAKE_PTR(object);
+}
+
+struct json_object *policy_status(const struct policy *policy) {
+    struct json_object *array CLEANUP_JSON = json_object_new_array();
+    for (size_t i = 0; array && i < policy->place_count; i++) {
+        const struct place_status *place = &policy->places[i];
+        /* other families' places are of interest only where they exist */
+        if (!place->make && !place->installed && place->reason == REASON_NONE)
+            continue;
+        struct json_object *object = place_to_json(policy, place);
+        if (!object || json_object_array_add(array, object) < 0) {
+            json_object_put(object);
+            return NULL;
+        }
+    }
+    return TAKE_PTR(array);
+}

@@ -1,0 +1,58 @@
+/* The machine-wide browser policy: there exactly while a managed user needs it, merged with the
+ * administrator's own, re-derived whenever a directory changes, removed without a trace. Works on
+ * the loop's thread: two small writes a change. */
+#pragma once
+
+#include "daemon/daemon_config.h"
+#include "daemon/policy_merge.h"
+
+#include "common/clock.h"
+
+#include <json-c/json_object.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* A running browser takes a changed policy up within 5–9 s (measured). */
+#define POLICY_SETTLE_S 10
+
+struct policy;
+
+struct policy_options {
+    uv_loop_t *loop;
+    const struct clock_source *clock;
+    int state_dir_fd; /* borrowed */
+    enum policy_owner owner;
+    char *const *directories;      /* NULL: the known families */
+    char *const *allowed_patterns; /* NULL: none */
+    uid_t directory_owner;         /* 0; tests run as somebody else */
+    void (*changed)(void *userdata);
+    void *userdata;
+};
+
+/** Reads the record; touches no directory yet. Everything pointed to outlives the policy. Returns 0
+ * or a negative errno (-EPROTO: a newer version wrote the record). */
+int policy_new(const struct policy_options *options, struct policy **ret);
+
+/** Ends the watches; freed when the loop has closed them. What is installed stays. */
+void policy_close(struct policy *policy);
+
+/** Rules are needed: writes them wherever they are not yet. `home`: host of the enrolment URL,
+ * decides which patterns are allowed. Returns 0 or -ENOMEM; what went wrong in a directory is in
+ * the status. */
+int policy_want(
+    struct policy *policy, const char *issuer_cn, const char *home, char *const *patterns,
+    size_t count);
+
+/** What is recorded is still needed (at start, or while the server's state says nothing). */
+int policy_keep(struct policy *policy);
+
+/** Nobody needs rules: removes exactly what was written. */
+void policy_release(struct policy *policy);
+
+/** Whether a certificate may be asked for: the rules stand in one directory at least, or none are
+ * wanted, or another tool owns the policy. *ret_since: the youngest directory's; 0: none. */
+bool policy_ready(const struct policy *policy, int64_t *ret_since);
+
+/** The member `policies` of GetStatus. NULL when memory is out. */
+struct json_object *policy_status(const struct policy *policy);
