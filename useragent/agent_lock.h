@@ -4,6 +4,10 @@
 
 #include "useragent/user_dirs.h"
 
-/** Takes the lock. Returns a descriptor to keep open (close() releases), -EWOULDBLOCK (another
- * agent of this user runs), or another negative errno. */
+/** Takes the lock. Returns a descriptor for agent_lock_release(), -EWOULDBLOCK (another agent of
+ * this user runs), or another negative errno. */
 int agent_lock_take(const struct user_dirs *dirs);
+
+/** Removes the lock file, its directory if that is ours and empty now, and closes the descriptor.
+ */
+void agent_lock_release(const struct user_dirs *dirs, int fd);

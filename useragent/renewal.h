@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RENEWAL_MIN_INTERVAL_S 60         /* between two requests of our own, whatever happens */
+#define RENEWAL_MIN_INTERVAL_S 5 /* between two requests of our own, whatever happens */
+#define RENEWAL_BACKOFF_BASE_S 60
 #define RENEWAL_MAX_INTERVAL_S (6 * 3600) /* cap of the backoff */
 
 struct renewal {
@@ -20,9 +21,10 @@ struct renewal {
 /** Nothing to renew. */
 void renewal_init(struct renewal *renewal);
 
-/** A moment `renew_after_s` ± 10 % after `installed_s`, always before 90 % of the certificate's
- * life (notBefore to notAfter) have passed. With a random source the ± is drawn. Seconds since
- * 1970. */
+/** A moment `renew_after_s` ± 10 % after `installed_s`, before 90 % of the certificate's life
+ * (notBefore to notAfter) have passed; but never in the past: where the clocks of device and server
+ * disagree so far, the life is not looked at, or every new certificate would be due at once.
+ * Seconds since 1970. */
 int64_t renewal_draw(
     int64_t installed_s, int64_t renew_after_s, int64_t not_before_s, int64_t not_after_s,
     const struct random_source *random);
@@ -44,7 +46,7 @@ void renewal_asked(
     const struct random_source *random);
 
 /** A new certificate was installed: the intervals start anew. */
-void renewal_succeeded(struct renewal *renewal, int64_t due_s);
+void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s);
 
 /** The wall second to wake up at: the due moment, or the next allowed one where it is past; 0:
  * none. `wanted`: a request is wanted for another reason. */

@@ -12,9 +12,10 @@
 
 #include <stdbool.h>
 
-#define STORE_MAX 8              /* stores of one user */
-#define STORE_MAX_CERTIFICATES 8 /* certificates of ours in one store; more are swept, not listed  \
-                                  */
+#define STORE_MAX 8 /* stores of one user */
+#define STORE_MAX_CERTIFICATES                                                                     \
+    8 /* certificates of ours in one store; more are swept, not listed                             \
+       */
 
 enum store_kind {
     STORE_NSS_CHROMIUM,
