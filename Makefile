@@ -143,6 +143,7 @@ install: all ## install under DESTDIR and PREFIX (default /usr)
 	@for entry in $(INSTALL_FILES); do \
 	    IFS=: read -r mode source target <<<"$$entry"; \
 	    install -D -m "$$mode" "$$source" "$(DESTDIR)$$target"; \
+	    case $$target in *.service) sed -i 's,=/usr/,=$(PREFIX)/,' "$(DESTDIR)$$target" ;; esac; \
 	done
 
 uninstall: ## remove what install put there; configuration and state stay
