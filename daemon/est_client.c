@@ -56,6 +56,7 @@ static void on_done(const struct http_answer *http, void *userdata) {
     struct est_answer answer = {
         .outcome = judge_status(http),
         .reason = judge_reason(request, http),
+        .status = http->status,
         .retry_after_ms = http_problem_retry_after_ms(http, request->clock),
         .detail = http->detail,
     };

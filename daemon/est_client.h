@@ -19,6 +19,7 @@ enum est_outcome {
 struct est_answer {
     enum est_outcome outcome;
     enum reason reason;
+    int status;                    /* HTTP's; 0: no answer */
     STACK_OF(X509) * certificates; /* ISSUED; borrowed by the callback */
     int64_t retry_after_ms;
     const char *detail; /* for the log; not escaped */

@@ -1,0 +1,40 @@
+/* Renewal of the device certificate: at ⅔ of its life by the wall clock, with a fresh key, by
+ * simplereenroll. The old key stays until the new one has completed a request. */
+#pragma once
+
+#include "daemon/device_identity.h"
+#include "daemon/pending_request.h"
+
+#include "common/clock.h"
+#include "common/random.h"
+
+#include <uv.h>
+
+struct device_renewal;
+struct http_client;
+
+struct device_renewal_options {
+    uv_loop_t *loop;
+    const struct clock_source *clock;
+    const struct random_source *random;
+    int dir_fd;          /* state directory; borrowed */
+    const char *binding; /* borrowed */
+    /** The renewed identity is on disk and proven; the callee owns both. */
+    void (*renewed)(struct device_identity *identity, struct http_client *client, void *userdata);
+    void (*changed)(void *userdata);
+    void (*date_seen)(int64_t server_s, void *userdata);
+    void *userdata;
+};
+
+/** Returns 0 or a negative errno. */
+int device_renewal_new(const struct device_renewal_options *options, struct device_renewal **ret);
+void device_renewal_close(struct device_renewal *renewal, void (*closed)(void *), void *userdata);
+
+/** Watches over `identity`, with `client` that presents it; both borrowed until the next call.
+ * NULL: nothing to renew. `pending` (owned; may be NULL): a renewal that a stopped daemon left.
+ * What runs for another identity is stopped. */
+void device_renewal_watch(
+    struct device_renewal *renewal, const struct device_identity *identity,
+    struct http_client *client, struct pending_request *pending);
+
+enum reason device_renewal_reason(const struct device_renewal *renewal); /* of the last attempt */
