@@ -1,0 +1,42 @@
+/* The push channel: one Server-Sent-Events stream, kept open for ever. What comes is a hint to
+ * fetch the desired state, nothing more. A stream that completes no line for 2.5 ping intervals is
+ * dead; any end is a disconnect, and is followed by a new connection after full jitter. */
+#pragma once
+
+#include "common/clock.h"
+#include "common/random.h"
+#include "common/reason.h"
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct push_stream;
+struct http_client;
+
+struct push_stream_options {
+    uv_loop_t *loop;
+    const struct clock_source *clock;
+    const struct random_source *random;
+    /** The stream is open, or an event came: fetch the state. `epoch` is NULL where nothing is
+     * said, else borrowed. */
+    void (*hint)(const char *epoch, int64_t generation, void *userdata);
+    void (*changed)(void *userdata); /* connected or reason */
+    void *userdata;
+    int64_t retry_base_ms, retry_cap_ms; /* 0: the defaults, 100 ms and 5 min */
+    int64_t default_ping_s;              /* until the server names its own; 0: 30 */
+};
+
+/** Returns 0 or a negative errno. */
+int push_stream_new(const struct push_stream_options *options, struct push_stream **ret);
+void push_stream_close(struct push_stream *stream, void (*closed)(void *), void *userdata);
+
+/** Connects with `client` to `url` (both borrowed until the next call); NULL: disconnects. */
+void push_stream_use(struct push_stream *stream, struct http_client *client, const char *url);
+
+/** A hint from outside (resume, network back): connects now if it waits, and anew if the stream has
+ * been silent by the wall clock. */
+void push_stream_refresh(struct push_stream *stream);
+
+bool push_stream_is_connected(const struct push_stream *stream);
+int64_t push_stream_last_event_s(const struct push_stream *stream); /* 0: none yet */
+enum reason push_stream_reason(const struct push_stream *stream);   /* NONE while connected */
