@@ -69,6 +69,24 @@ static bool is_writable(int dir_fd, const char *name, enum file_state state) {
     return state == FILE_ABSENT || faccessat(dir_fd, name, R_OK | W_OK, AT_EACCESS) == 0;
 }
 
+/* Whether a new database could be made: the nearest directory that exists above it takes entries.
+ */
+static int check_makeable(const char *path, enum reason *ret_reason) {
+    char above[USER_DIRS_PATH_MAX];
+
+    if (strlen(path) >= sizeof above)
+        return fail(-ENAMETOOLONG, REASON_STORE_ERROR, ret_reason);
+    memcpy(above, path, strlen(path) + 1);
+    for (char *slash = strrchr(above, '/'); slash && slash != above; slash = strrchr(above, '/')) {
+        *slash = '\0';
+        if (faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) >= 0)
+            return 0;
+        if (errno != ENOENT)
+            return fail(-errno, reason_of_errno(errno), ret_reason);
+    }
+    return fail(-ENOENT, REASON_STORE_MISSING, ret_reason);
+}
+
 int nss_database_check(
     const char *path, bool write, enum nss_database_state *ret, enum reason *ret_reason) {
     CLEANUP_CLOSE int dir_fd = -1;
@@ -83,7 +101,7 @@ int nss_database_check(
         if (errno != ENOENT)
             return fail(-errno, reason_of_errno(errno), ret_reason);
         *ret = NSS_DATABASE_ABSENT;
-        return 0;
+        return write ? check_makeable(path, ret_reason) : 0;
     }
     r = look_at_file(dir_fd, "cert9.db", &certificates);
     if (r >= 0)
@@ -92,7 +110,7 @@ int nss_database_check(
         return fail(r, reason_of_errno(r), ret_reason);
     if (certificates == FILE_ABSENT && keys == FILE_ABSENT) {
         *ret = NSS_DATABASE_ABSENT;
-        return 0;
+        return write ? check_makeable(path, ret_reason) : 0;
     }
     if (certificates != FILE_SOUND || keys == FILE_BROKEN)
         return fail(-EBADMSG, REASON_STORE_CORRUPT, ret_reason);

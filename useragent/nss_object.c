@@ -7,6 +7,8 @@
 #include <string.h>
 
 void nss_certificates_deinit(struct nss_certificates *certificates) {
+    for (size_t i = 0; i < certificates->count; i++)
+        nss_free_item(&certificates->items[i].id);
     if (certificates->list)
         CERT_DestroyCertList(certificates->list);
     sk_X509_pop_free(certificates->stack, X509_free);
@@ -28,7 +30,11 @@ static int add_certificate(struct nss_certificates *certificates, CERTCertificat
         X509_free(x509);
         return -ENOMEM;
     }
-    certificates->items[certificates->count++] = (struct nss_certificate){.nss = nss, .x509 = x509};
+    certificates->items[certificates->count++] = (struct nss_certificate){
+        .nss = nss,
+        .x509 = x509,
+        .id = PK11_GetLowLevelKeyIDForCert(NULL, nss, NULL),
+    };
     return 0;
 }
 
@@ -122,11 +128,14 @@ int nss_keys_read(struct nss_session *session, struct nss_keys *ret) {
     return 0;
 }
 
-struct nss_key *nss_keys_find(struct nss_keys *keys, CERTCertificate *certificate) {
-    CLEANUP_SECITEM SECItem *id = PK11_GetLowLevelKeyIDForCert(NULL, certificate, NULL);
+bool nss_key_belongs_to(const struct nss_key *key, const struct nss_certificate *certificate) {
+    return key->id && certificate->id && SECITEM_ItemsAreEqual(key->id, certificate->id);
+}
 
-    for (size_t i = 0; id && i < keys->count; i++)
-        if (keys->items[i].id && SECITEM_ItemsAreEqual(keys->items[i].id, id))
+struct nss_key *nss_keys_find(
+    const struct nss_keys *keys, const struct nss_certificate *certificate) {
+    for (size_t i = 0; i < keys->count; i++)
+        if (nss_key_belongs_to(&keys->items[i], certificate))
             return &keys->items[i];
     return NULL;
 }

@@ -10,6 +10,7 @@
 
 struct nss_certificate {
     CERTCertificate *nss; /* owned by the list */
+    SECItem *id;          /* CKA_ID of its key: SHA-1 of the public value; NULL: an odd key */
     X509 *x509;           /* owned by `stack` */
     bool ours;            /* a leaf of ours */
     X509 *issuer;         /* ours only; borrowed; NULL: by its key alone */
@@ -33,7 +34,7 @@ void nss_certificates_deinit(struct nss_certificates *certificates);
 
 struct nss_key {
     SECKEYPrivateKey *key; /* owned by the list */
-    SECItem *id;           /* CKA_ID: SHA-1 of the public value */
+    SECItem *id;           /* CKA_ID */
     char label[128];       /* CKA_LABEL, cut */
 };
 
@@ -48,8 +49,12 @@ int nss_keys_read(struct nss_session *session, struct nss_keys *ret);
 void nss_keys_deinit(struct nss_keys *keys);
 #define CLEANUP_NSS_KEYS CLEANUP(nss_keys_deinit)
 
-/** The key of a certificate by CKA_ID among `keys`; NULL: none. */
-struct nss_key *nss_keys_find(struct nss_keys *keys, CERTCertificate *certificate);
+/** Whether key and certificate meet by CKA_ID, as every user of the database matches them. */
+bool nss_key_belongs_to(const struct nss_key *key, const struct nss_certificate *certificate);
+
+/** The key of a certificate among `keys`; NULL: none. */
+struct nss_key *nss_keys_find(
+    const struct nss_keys *keys, const struct nss_certificate *certificate);
 
 static inline void nss_free_item(SECItem **item) {
     if (*item)

@@ -241,7 +241,7 @@ static int nss_store_discard(
 static void describe(
     struct store *store, const struct ours *ours, struct nss_keys *keys,
     const struct nss_certificate *from, struct store_certificate *ret) {
-    const struct nss_key *key = nss_keys_find(keys, from->nss);
+    const struct nss_key *key = nss_keys_find(keys, from);
     const char *request_id;
 
     X509_up_ref(from->x509);

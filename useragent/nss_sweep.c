@@ -65,7 +65,7 @@ static bool has_key_hash(X509 *certificate, const uint8_t *spki) {
 
 static int delete_leaf(
     struct sweep *sweep, const struct nss_certificate *certificate, enum reason *ret_reason) {
-    struct nss_key *key = nss_keys_find(&sweep->keys, certificate->nss);
+    struct nss_key *key = nss_keys_find(&sweep->keys, certificate);
     char serial_hex[X509_SERIAL_HEX_SIZE] = "";
     const char *serial = serial_hex;
     int r;
@@ -91,7 +91,7 @@ static bool is_orphan(struct sweep *sweep, const struct nss_key *key) {
     if (!ours_key_label_matches(sweep->ours, key->label, NULL))
         return false;
     for (size_t i = 0; i < sweep->certificates.count; i++)
-        if (nss_keys_find(&sweep->keys, sweep->certificates.items[i].nss) == key)
+        if (nss_key_belongs_to(key, &sweep->certificates.items[i]))
             return false;
     return true;
 }
