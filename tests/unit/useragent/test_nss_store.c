@@ -269,11 +269,9 @@ static void test_foreign_things_stay(void **state) {
     ops->close(open_store(fixture, true));
     store_unload();
     import_foreign(fixture, &other, "Mine", PKI_DEVICE, fixture->location.path);
-    import_foreign(
-        fixture, &fixture->pki, "Another device", PKI_OTHER_DEVICE, fixture->location.path);
     certutil(fixture, "-L", certificates_before, sizeof certificates_before);
     certutil(fixture, "-K", keys_before, sizeof keys_before);
-    assert_int_equal(home_count(certificates_before, "u,u,u"), 2);
+    assert_int_equal(home_count(certificates_before, "u,u,u"), 1);
 
     credential_make(&credential, &fixture->pki, KEY_TYPE_P256, PKI_DEVICE, "request-1");
     credential_make(&orphan, &fixture->pki, KEY_TYPE_P256, PKI_DEVICE, "request-2");
@@ -300,7 +298,7 @@ static void test_foreign_things_stay(void **state) {
     certutil(fixture, "-K", text, sizeof text);
     assert_int_equal(home_count(text, PKI_DEVICE " request-2"), 1);
     certutil(fixture, "-L", text, sizeof text);
-    assert_int_equal(home_count(text, "u,u,u"), 2);
+    assert_int_equal(home_count(text, "u,u,u"), 1);
 
     store = open_store(fixture, false);
     assert_int_equal(ops->sweep(store, &fixture->ours, NULL, false, &reason), 0);
@@ -313,6 +311,31 @@ static void test_foreign_things_stay(void **state) {
     credential_free(&credential);
     credential_free(&orphan);
     pki_deinit(&other);
+}
+
+/* A home that two devices share: the other one's leaf stays, and so does the issuer that it needs. */
+static void test_another_device_in_the_same_database(void **state) {
+    struct fixture *fixture = *state;
+    struct credential credential;
+    struct store *store;
+    enum reason reason;
+    char text[8192];
+
+    ops->close(open_store(fixture, true));
+    store_unload();
+    import_foreign(
+        fixture, &fixture->pki, "Another device", PKI_OTHER_DEVICE, fixture->location.path);
+    credential_make(&credential, &fixture->pki, KEY_TYPE_P256, PKI_DEVICE, "request-1");
+    store = open_store(fixture, true);
+    install(fixture, store, &credential);
+    assert_int_equal(ops->sweep(store, &fixture->ours, NULL, false, &reason), 0);
+    ops->close(store);
+    store_unload();
+    certutil(fixture, "-L", text, sizeof text);
+    assert_int_equal(home_count(text, "u,u,u"), 1);
+    assert_int_equal(home_count(text, "Another device"), 1);
+    assert_int_equal(home_count(text, "Example Trust Issuing CA"), 1);
+    credential_free(&credential);
 }
 
 static void test_supersede_keeps_the_new_one(void **state) {
@@ -755,6 +778,7 @@ int main(void) {
         TEST(test_modes_of_a_new_database),
         TEST(test_odd_path),
         TEST(test_foreign_things_stay),
+        TEST(test_another_device_in_the_same_database),
         TEST(test_supersede_keeps_the_new_one),
         TEST(test_issuer_of_somebody_else_stays),
         TEST(test_recorded_key_is_ours_with_a_foreign_ca),
