@@ -1,5 +1,5 @@
-/* Retry delays: full jitter, rand(0, min(cap, base·2ⁿ)), with a server's Retry-After as the floor (facts: the shape that
- * survived a million devices). */
+/* Retry delays: full jitter, rand(0, min(cap, base·2ⁿ)), with a server's Retry-After as the floor
+ * (facts: the shape that survived a million devices). */
 #pragma once
 
 #include "random.h"
@@ -12,7 +12,8 @@ struct backoff {
     unsigned attempt;
 };
 
-/** The next delay in ms, and counts the attempt. `floor_ms` (≥ 0): a Retry-After; the jitter is added above it. */
+/** The next delay in ms, and counts the attempt. `floor_ms` (≥ 0): a Retry-After; the jitter is
+ * added above it. */
 int64_t backoff_next(struct backoff *backoff, const struct random_source *random, int64_t floor_ms);
 
 /** After a success. */

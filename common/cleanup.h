@@ -9,7 +9,8 @@
 /** Attach a release function `void f(type *)` to a local variable. */
 #define CLEANUP(function) __attribute__((cleanup(function)))
 
-/** Define `function_ptr(type **)` from `type *function(type *)` (free functions take NULL, return NULL). */
+/** Define `function_ptr(type **)` from `type *function(type *)` (free functions take NULL, return
+ * NULL). */
 #define DEFINE_CLEANUP(type, function)                                                             \
     __attribute__((unused)) static inline void function##_ptr(type *pointer) {                     \
         if (*pointer)                                                                              \

@@ -1,5 +1,5 @@
-/* INI configuration by table (libinih): unknown sections and keys, bad values and duplicates are errors with file, line and
- * remedy. */
+/* INI configuration by table (libinih): unknown sections and keys, bad values and duplicates are
+ * errors with file, line and remedy. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,12 +26,14 @@ struct config_key {
     const char *help;          /* one line: what a good value is; used as the remedy */
 };
 
-/** Sets members from the file; what the file does not name keeps its value. Strings already there are freed when
- *  replaced, so preset them with strdup() or NULL. `ret_error` (≥ 256 bytes): "file:line: what is wrong; what to do".
- *  Returns 0, -ENOENT, -EINVAL (see ret_error), or a negative errno; nothing is set then (but for -ENOMEM: release
- *  with config_free() as usual), and ret_error is filled unless memory is out. Files of at most 64 KiB, lines of at most
- *  198 bytes, lists of at most 256 items; indentation has no meaning; " ;" starts a comment. */
-int config_read(const char *path, const struct config_key *table, size_t count, void *ret_struct,
+/** Sets members from the file; what the file does not name keeps its value. Strings already there
+ * are freed when replaced, so preset them with strdup() or NULL. `ret_error` (≥ 256 bytes):
+ * "file:line: what is wrong; what to do". Returns 0, -ENOENT, -EINVAL (see ret_error), or a
+ * negative errno; nothing is set then (but for -ENOMEM: release with config_free() as usual), and
+ * ret_error is filled unless memory is out. Files of at most 64 KiB, lines of at most 198 bytes,
+ * lists of at most 256 items; indentation has no meaning; " ;" starts a comment. */
+int config_read(
+    const char *path, const struct config_key *table, size_t count, void *ret_struct,
     char *ret_error, size_t error_size);
 
 /** Frees every string and list member that the table names. */

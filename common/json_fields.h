@@ -1,5 +1,5 @@
-/* Reads the fields of a JSON object into a struct by table: types are exact (never coerced), unknown keys are ignored,
- * JSON null counts as absent. */
+/* Reads the fields of a JSON object into a struct by table: types are exact (never coerced),
+ * unknown keys are ignored, JSON null counts as absent. */
 #pragma once
 
 #include <json-c/json_object.h>
@@ -21,21 +21,23 @@ struct json_field {
     bool required;
     size_t offset;   /* of the member in the struct */
     int64_t minimum; /* int: smallest; string: shortest in bytes; array: fewest elements */
-    int64_t maximum; /* int: largest; string: longest; array: most; 0 = no bound for ints, 1024 bytes for strings,
-                        1024 elements for arrays */
+    int64_t maximum; /* int: largest; string: longest; array: most; 0 = no bound for ints, 1024
+                        bytes for strings, 1024 elements for arrays */
 };
 
 #define JSON_FIELD(struct_, member_, name_, type_, required_, minimum_, maximum_)                  \
     { name_, type_, required_, offsetof(struct_, member_), minimum_, maximum_ }
 
-/** Fills the members named by `table`; absent optional members keep what the caller put there. Returns 0 or
- *  -EINVAL (wrong type, missing, out of range) with the field's name in *ret_field (may be NULL; static storage; "" if
- *  `object` is no object); the struct is then untouched. A minimum of 0 keeps negative numbers out; INT64_MIN lets them in. */
-int json_fields_read(struct json_object *object, const struct json_field *table, size_t count,
-    void *ret_struct, const char **ret_field);
+/** Fills the members named by `table`; absent optional members keep what the caller put there.
+ * Returns 0 or -EINVAL (wrong type, missing, out of range) with the field's name in *ret_field (may
+ * be NULL; static storage; "" if `object` is no object); the struct is then untouched. A minimum of
+ * 0 keeps negative numbers out; INT64_MIN lets them in. */
+int json_fields_read(
+    struct json_object *object, const struct json_field *table, size_t count, void *ret_struct,
+    const char **ret_field);
 
-/** Builders that carry the out-of-memory case: add returns 0 or -ENOMEM, and owns `value` from the call on. A NULL
- *  string leaves the key out. */
+/** Builders that carry the out-of-memory case: add returns 0 or -ENOMEM, and owns `value` from the
+ * call on. A NULL string leaves the key out. */
 int json_fields_add(struct json_object *object, const char *name, struct json_object *value);
 int json_fields_add_string(struct json_object *object, const char *name, const char *value);
 int json_fields_add_int(struct json_object *object, const char *name, int64_t value);

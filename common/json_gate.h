@@ -1,6 +1,7 @@
-/* The strict gate in front of json-c: what it lets through is one JSON value of RFC 8259 with no surprises
- * (valid UTF-8, no duplicate keys, bounded depth, integers that fit int64, no \u0000, no lone surrogates, no
- * NaN/Infinity, single quotes, comments or trailing bytes). Facts: json-c 0.16 alone accepts 34 of 215 must-reject files. */
+/* The strict gate in front of json-c: what it lets through is one JSON value of RFC 8259 with no
+ * surprises (valid UTF-8, no duplicate keys, bounded depth, integers that fit int64, no \u0000, no
+ * lone surrogates, no NaN/Infinity, single quotes, comments or trailing bytes). Facts: json-c 0.16
+ * alone accepts 34 of 215 must-reject files. */
 #pragma once
 
 #include <json-c/json_object.h>
@@ -9,11 +10,12 @@
 #define JSON_GATE_MAX_DEPTH 16
 #define JSON_GATE_MAX_KEYS 4096 /* in all objects of one text together */
 
-/** Checks `size` bytes only. Returns 0 or -EBADMSG; the offset of the first offence in *ret_offset if not NULL. */
+/** Checks `size` bytes only. Returns 0 or -EBADMSG; the offset of the first offence in *ret_offset
+ * if not NULL. */
 int json_gate_check(const char *text, size_t size, size_t *ret_offset);
 
-/** Checks, then parses with json-c in strict mode. Returns 0, -EBADMSG, -ENOMEM. Release the result with json_object_put().
- *  The text `null` gives a NULL object, which is how json-c has it. */
+/** Checks, then parses with json-c in strict mode. Returns 0, -EBADMSG, -ENOMEM. Release the result
+ * with json_object_put(). The text `null` gives a NULL object, which is how json-c has it. */
 int json_gate_parse(const char *text, size_t size, struct json_object **ret);
 
 /** Release for a local `struct json_object *`. */

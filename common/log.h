@@ -1,6 +1,6 @@
-/* Structured log: one event, one line on standard error, or one journal entry where standard error is the journal.
- * The text tells the reader what to do next; everything variable goes into fields. Text from elsewhere is
- * escaped and cut (log_escape). */
+/* Structured log: one event, one line on standard error, or one journal entry where standard error
+ * is the journal. The text tells the reader what to do next; everything variable goes into fields.
+ * Text from elsewhere is escaped and cut (log_escape). */
 #pragma once
 
 #include <stdbool.h>
@@ -28,31 +28,36 @@ struct log_field {
     { .name = (name_), .text = NULL, .number = (int64_t)(value_) }
 #define LOG_ERRNO(error_) LOG_NUMBER("ERRNO", (error_) < 0 ? -(error_) : (error_))
 
-/** Program name for the lines, the least important level that is still written. Detects the journal by
- *  JOURNAL_STREAM against standard error's inode (systemd.exec(5)). */
+/** Program name for the lines, the least important level that is still written. Detects the journal
+ * by JOURNAL_STREAM against standard error's inode (systemd.exec(5)). */
 void log_init(const char *program, enum log_level maximum);
 
 /** Parses error|warning|notice|info|debug. Returns 0 or -EINVAL. */
 int log_level_parse(const char *name, enum log_level *ret);
 
-/** Writes one event. `message_id`: 32 hex digits from log_messages.h. Never fails, never blocks on a full pipe for
- *  longer than the kernel's write; keeps errno. */
-void log_write(enum log_level level, const char *message_id, const char *text,
-    const struct log_field *fields, size_t count);
+/** Writes one event. `message_id`: 32 hex digits from log_messages.h. Never fails, never blocks on
+ * a full pipe for longer than the kernel's write; keeps errno. */
+void log_write(
+    enum log_level level, const char *message_id, const char *text, const struct log_field *fields,
+    size_t count);
 
-/** log_event(LOG_LEVEL_INFO, MSG_X, "text", LOG_TEXT("USER", id), LOG_ERRNO(r)); at least one field. */
+/** log_event(LOG_LEVEL_INFO, MSG_X, "text", LOG_TEXT("USER", id), LOG_ERRNO(r)); at least one
+ * field. */
 #define log_event(level, message_id, text, ...)                                                    \
     do {                                                                                           \
         const struct log_field log_fields_[] = {__VA_ARGS__};                                      \
-        log_write((level), (message_id), (text), log_fields_,                                      \
+        log_write(                                                                                 \
+            (level), (message_id), (text), log_fields_,                                            \
             sizeof(log_fields_) / sizeof(log_fields_[0]));                                         \
     } while (0)
 
-/** Copies at most 256 bytes of foreign text into `ret` (always NUL-terminated): valid UTF-8 only, control and
- *  bidirectional-override characters as \xHH or \u{H}. `size` ≥ 8. Returns `ret`. */
+/** Copies at most 256 bytes of foreign text into `ret` (always NUL-terminated): valid UTF-8 only,
+ * control and bidirectional-override characters as \xHH or \u{H}. `size` ≥ 8. Returns `ret`. */
 char *log_escape(const char *text, size_t length, char *ret, size_t size);
 
-/** A hook that sees each event after the line is written, for io.devtrust.Debug; NULL removes it. */
-typedef void (*log_hook)(enum log_level level, const char *message_id, const char *text,
-    const struct log_field *fields, size_t count, void *userdata);
+/** A hook that sees each event after the line is written, for io.devtrust.Debug; NULL removes it.
+ */
+typedef void (*log_hook)(
+    enum log_level level, const char *message_id, const char *text, const struct log_field *fields,
+    size_t count, void *userdata);
 void log_set_hook(log_hook hook, void *userdata);

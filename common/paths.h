@@ -1,5 +1,5 @@
-/* Every path that the programs use, in one place. [paths] in the configuration files overrides them; the environment does
- * not (but for the XDG directories of the user whom an agent serves). */
+/* Every path that the programs use, in one place. [paths] in the configuration files overrides
+ * them; the environment does not (but for the XDG directories of the user whom an agent serves). */
 #pragma once
 
 #define PATH_CONFIG_DIR "/etc/devtrust"

@@ -1,4 +1,5 @@
-/* Randomness, behind a function so that tests can fix it. The system's is RAND_bytes/RAND_priv_bytes of OpenSSL. */
+/* Randomness, behind a function so that tests can fix it. The system's is
+ * RAND_bytes/RAND_priv_bytes of OpenSSL. */
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* REASON(symbol, code, exit status, what is wrong, what to do). Order is free; codes are for ever. No include guard: it is
- * included once per use, with REASON defined. */
+ * included once per use, with REASON defined. A table, laid out by hand. */
+/* clang-format off */
 REASON(NONE, "none", 0, "Nothing is wrong.", "")
 REASON(OTHER, "other", 1, "A reason that this version does not know.",
     "Update devtrust on this device, or look the code up in the newer version's manual.")
