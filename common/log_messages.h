@@ -1,7 +1,7 @@
-/* Message ids of the log (journalctl MESSAGE_ID=…): one per kind of event, 32 hex digits, never reused. Made with
- * systemd-id128 new or uuidgen. */
+/* Message ids of the log (journalctl MESSAGE_ID=…): one per kind of event, 32 hex digits, never
+ * reused. Made with systemd-id128 new or uuidgen. A table, laid out by hand. */
 #pragma once
-/* clang-format off: a table, laid out by hand */
+/* clang-format off */
 
 #define MSG_START "00b0295015a947439e36e9352beb1587" /* a program has started */
 #define MSG_STOP "1439259b26324bbbbf60be2b840e3cc0" /* a program stops on request */

@@ -1,5 +1,5 @@
-/* REASON(symbol, code, exit status, what is wrong, what to do). Order is free; codes are for ever. No include guard: it is
- * included once per use, with REASON defined. A table, laid out by hand. */
+/* REASON(symbol, code, exit status, what is wrong, what to do). Order is free; codes are for ever.
+ * No include guard: it is included once per use, with REASON defined. A table, laid out by hand. */
 /* clang-format off */
 REASON(NONE, "none", 0, "Nothing is wrong.", "")
 REASON(OTHER, "other", 1, "A reason that this version does not know.",
