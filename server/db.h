@@ -93,7 +93,8 @@ int64_t db_last_id(struct db *db);
 
 /* --- transactions --- */
 
-int db_begin(struct db *db); /* takes the write lock at once */
+int db_begin(struct db *db);      /* takes the write lock at once */
+int db_begin_read(struct db *db); /* one snapshot for several queries; end it with db_rollback() */
 int db_commit(struct db *db);
 void db_rollback(struct db *db);
 bool db_in_transaction(struct db *db); /* false after the database ended it by itself (disk full) */

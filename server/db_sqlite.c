@@ -307,6 +307,10 @@ int db_begin(struct db *db) {
     return execute_cached(db, "BEGIN IMMEDIATE");
 }
 
+int db_begin_read(struct db *db) {
+    return execute_cached(db, "BEGIN DEFERRED");
+}
+
 int db_commit(struct db *db) {
     return execute_cached(db, "COMMIT");
 }

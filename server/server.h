@@ -29,4 +29,6 @@ struct server {
     struct event_hub *hub;
     struct portal *portal;
     int64_t started_s;
+    int64_t splay_s,
+        splay_counted_ms; /* fleet.c's count of assignments, so that it is not made per request */
 };
