@@ -331,6 +331,10 @@ void device_renewal_watch(
         schedule(renewal);
 }
 
+bool device_renewal_is_watching(const struct device_renewal *renewal) {
+    return renewal->identity != NULL;
+}
+
 enum reason device_renewal_reason(const struct device_renewal *renewal) {
     return renewal->reason;
 }

@@ -37,4 +37,5 @@ void device_renewal_watch(
     struct device_renewal *renewal, const struct device_identity *identity,
     struct http_client *client, struct pending_request *pending);
 
+bool device_renewal_is_watching(const struct device_renewal *renewal);
 enum reason device_renewal_reason(const struct device_renewal *renewal); /* of the last attempt */

@@ -369,6 +369,17 @@ int enrolment_start(
     return 0;
 }
 
+int enrolment_refuse(
+    struct enrolment *enrolment, enum reason reason, enrolment_done done, void *userdata) {
+    if (enrolment->done)
+        return -EBUSY;
+    enrolment->reason = reason;
+    enrolment->done = done;
+    enrolment->done_userdata = userdata;
+    uv_timer_start(&enrolment->patience, on_patience, 0, 0);
+    return 0;
+}
+
 void enrolment_resume(struct enrolment *enrolment, struct pending_request *pending) {
     if (begin(enrolment, pending) < 0) {
         enrolment->reason = REASON_NO_MEMORY;

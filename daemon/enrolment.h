@@ -43,6 +43,10 @@ int enrolment_start(
     struct enrolment *enrolment, const char *url, const char *ca_pin, struct secret *token,
     enrolment_done done, void *userdata);
 
+/** Tells `done` from the loop that nothing begins, and why. Returns 0 or -EBUSY. */
+int enrolment_refuse(
+    struct enrolment *enrolment, enum reason reason, enrolment_done done, void *userdata);
+
 /** Goes on with one that was loaded; owns it. */
 void enrolment_resume(struct enrolment *enrolment, struct pending_request *pending);
 

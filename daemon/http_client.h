@@ -24,7 +24,8 @@ struct http_client_options {
     X509 *certificate;     /* the client's; referenced; NULL: none is presented */
     X509 *issuer;          /* sent with it; referenced; may be NULL */
     EVP_PKEY *key;         /* referenced */
-    /** Each Date that a verified server sends; may be NULL. */
+    /** Each Date that a verified server sends, once per answer; may be NULL. May do anything but
+     * close its transfer. */
     void (*date_seen)(int64_t server_s, void *userdata);
     void *userdata;
 };

@@ -191,20 +191,28 @@ static void copy_header(struct http_transfer *transfer, const char *name, char *
     memcpy(ret, header->value, size + 1);
 }
 
-static void tell_date(struct http_transfer *transfer) {
-    if (transfer->date_told || !transfer->client->date_seen)
-        return;
-    transfer->date_told = true;
+/* 0: no Date that can be read. */
+static int64_t read_date(struct http_transfer *transfer) {
     char date[HTTP_MAX_HEADER];
     int64_t server_s;
     copy_header(transfer, "Date", date);
-    if (http_date_parse(date, &server_s) == 0)
-        transfer->client->date_seen(server_s, transfer->client->userdata);
+    return http_date_parse(date, &server_s) == 0 ? server_s : 0;
+}
+
+static void tell_date(struct http_client *client, int64_t server_s) {
+    if (server_s != 0 && client->date_seen && !client->closing)
+        client->date_seen(server_s, client->userdata);
 }
 
 void http_transfer_progress(struct http_transfer *transfer) {
+    struct http_client *client = transfer->client;
     transfer->stirred = false;
-    tell_date(transfer);
+    if (!transfer->date_told) {
+        transfer->date_told = true;
+        tell_date(client, read_date(transfer));
+        if (client->closing)
+            return;
+    }
     if (transfer->progress)
         transfer->progress(transfer, transfer->userdata);
 }
@@ -257,9 +265,10 @@ void http_transfer_complete(struct http_transfer *transfer, CURLcode result) {
     copy_header(transfer, "Content-Type", answer.content_type);
     copy_header(transfer, "ETag", answer.etag);
     copy_header(transfer, "Retry-After", answer.retry_after);
-    tell_date(transfer);
+    int64_t date_s = transfer->date_told ? 0 : read_date(transfer);
     unlink_transfer(transfer);
     transfer->done(&answer, transfer->userdata);
     release(transfer);
+    tell_date(client, date_s); /* last: whoever is told may close the client */
     http_client_transfer_gone(client);
 }

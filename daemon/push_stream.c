@@ -245,6 +245,10 @@ void push_stream_refresh(struct push_stream *stream) {
     uv_timer_start(&stream->retry, on_retry, 0, 0);
 }
 
+bool push_stream_is_used(const struct push_stream *stream) {
+    return stream->client != NULL;
+}
+
 bool push_stream_is_connected(const struct push_stream *stream) {
     return stream->connected;
 }
@@ -290,6 +294,7 @@ void push_stream_close(struct push_stream *stream, void (*closed)(void *), void 
         return;
     }
     stop(stream);
+    stream->client = NULL;
     stream->closed = closed;
     stream->closed_userdata = userdata;
     uv_close((uv_handle_t *)&stream->retry, on_handle_closed);

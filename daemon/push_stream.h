@@ -37,6 +37,7 @@ void push_stream_use(struct push_stream *stream, struct http_client *client, con
  * been silent by the wall clock. */
 void push_stream_refresh(struct push_stream *stream);
 
+bool push_stream_is_used(const struct push_stream *stream); /* by push_stream_use() */
 bool push_stream_is_connected(const struct push_stream *stream);
 int64_t push_stream_last_event_s(const struct push_stream *stream); /* 0: none yet */
 enum reason push_stream_reason(const struct push_stream *stream);   /* NONE while connected */
