@@ -49,23 +49,29 @@ static int utf8_prefix(const char *text, unsigned maximum, size_t *ret_size) {
     return 0;
 }
 
-int x509_profile_user_cn(
-    const char *organisation, const uint8_t serial[4], char *ret, size_t size) {
-    char digits[CN_DIGITS + 1];
-    size_t length;
+int x509_profile_name(const char *organisation, const char *rest, char *ret, size_t size) {
+    size_t length, rest_length = strlen(rest);
     int r, written;
 
-    r = utf8_prefix(organisation, CN_MAX_CHARACTERS - (sizeof(CN_MIDDLE) - 1) - CN_DIGITS, &length);
+    if (rest_length >= CN_MAX_CHARACTERS)
+        return -EINVAL;
+    r = utf8_prefix(organisation, (unsigned)(CN_MAX_CHARACTERS - rest_length), &length);
     if (r < 0)
         return r;
     while (length > 0 && organisation[length - 1] == ' ')
         length--;
     if (length == 0)
         return -EINVAL;
-    written = snprintf(
-        ret, size, "%.*s" CN_MIDDLE "%s", (int)length, organisation,
-        hex_encode(serial, CN_DIGITS / 2, digits));
+    written = snprintf(ret, size, "%.*s%s", (int)length, organisation, rest);
     return written > 0 && (size_t)written < size ? 0 : -EINVAL;
+}
+
+int x509_profile_user_cn(
+    const char *organisation, const uint8_t serial[4], char *ret, size_t size) {
+    char rest[sizeof(CN_MIDDLE) + CN_DIGITS], digits[CN_DIGITS + 1];
+
+    snprintf(rest, sizeof(rest), CN_MIDDLE "%s", hex_encode(serial, CN_DIGITS / 2, digits));
+    return x509_profile_name(organisation, rest, ret, size);
 }
 
 bool x509_profile_user_cn_matches(X509 *certificate) {

@@ -22,6 +22,15 @@
 int x509_profile_device_uri(const char *device_uuid, char *ret, size_t size);
 int x509_profile_user_uri(const char *user_id, char *ret, size_t size);
 
+#define X509_PROFILE_BACKDATE_S                                                                    \
+    300 /* notBefore lies so far before the issuance, for clocks that are behind */
+#define X509_PROFILE_CN_SIZE (64 * 4 + 1)
+
+/** "<Organisation><rest>" for a common name: the organisation is cut so that the whole keeps RFC
+ * 5280's 64 characters. `size` ≥ X509_PROFILE_CN_SIZE. Returns 0 or -EINVAL (not UTF-8, control
+ * characters, empty). */
+int x509_profile_name(const char *organisation, const char *rest, char *ret, size_t size);
+
 /** "<Organisation> Device Trust Certificate - xxxxxxxx": the organisation is cut so that the name
  * keeps RFC 5280's 64 characters; eight hex digits are the first four octets of the serial. `size`
  * ≥ 65*4. Returns 0 or -EINVAL. */

@@ -27,7 +27,6 @@
 #define CA_FILE_DEVICE_ROOT_KEY "device-root.key"
 
 #define CA_MAX_HOSTS 16
-#define CA_BACKDATE_S 300 /* notBefore lies this far back, for clocks that are behind */
 #define CA_ERROR_SIZE 512
 
 enum ca_kind { CA_TRUST, CA_DEVICE, CA_KIND_COUNT_ };
@@ -99,13 +98,13 @@ int ca_leaf_device_uuid(X509 *certificate, char ret[37]);
 const char *ca_tls_pin(const struct ca *ca);
 
 struct ca_init_options {
-    const char *dir;                 /* state directory; made if absent (0700) */
-    const char *root_export_dir;     /* where the encrypted root keys go; made if absent (0700) */
-    const struct secret *passphrase; /* of the root keys; at least 12 bytes */
-    const char *organisation;        /* 1 to 64 characters */
-    const char *const *hosts;        /* names or IP addresses of the listeners' certificate,
-                                        NULL-terminated; NULL: no TLS CA, no server certificate */
-    const char *check_domain;        /* adds *.<check domain>; NULL: none */
+    const char *dir;             /* state directory; made if absent (0700) */
+    const char *root_export_dir; /* where the encrypted root keys go; made if absent (0700) */
+    struct secret *passphrase;   /* of the root keys; at least 12 bytes */
+    const char *organisation;    /* 1 to 64 characters */
+    const char *const *hosts;    /* names or IP addresses of the listeners' certificate,
+                                    NULL-terminated; NULL: no TLS CA, no server certificate */
+    const char *check_domain;    /* adds *.<check domain>; NULL: none */
     int64_t now_s;
 };
 
