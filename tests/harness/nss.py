@@ -123,3 +123,23 @@ def serial_of(der: bytes) -> str:
         tag, start, end = element(end)
     assert tag == 0x02, "no serial number"
     return der[start:end].lstrip(b"\0").hex()
+
+
+def export(database: Database, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Certificate chain and key of ours as PEM files for a TLS client in a test (an NSS key is software-grade: facts)."""
+    folder.chmod(0o755)
+    nickname = database.contents().ours[0]
+    store = pathlib.Path("/home", database.user, "export.p12")
+    done = database.tool("-o", str(store), "-n", nickname, "-W", "pw", "-K", "", name="pk12util")
+    assert done.returncode == 0, done.stdout + done.stderr
+    certificate, key = folder / f"{database.user}.pem", folder / f"{database.user}.key"
+    for arguments, target in ((["-nokeys"], certificate), (["-nocerts", "-nodes"], key)):
+        done = programs.run(["openssl", "pkcs12", "-in", store, "-passin", "pass:pw", "-out", target, *arguments])
+        assert done.returncode == 0, done.stderr
+    store.unlink()
+    # the leaf first: a TLS client sends the file's first certificate as its own
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", certificate.read_text(encoding="ascii"), re.S)
+    leaf = database.certificate(nickname)
+    blocks.sort(key=lambda block: pem_to_der(block) != leaf)
+    certificate.write_text("".join(blocks), encoding="ascii")
+    return certificate, key
