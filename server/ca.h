@@ -65,7 +65,8 @@ struct ca_device_leaf {
 
 /** Issues for the public key of a request that x509_csr_check() has passed. The CA is not changed:
  * several threads may issue at once. The leaf never outlives its issuer. Returns 0, -EINVAL (a
- * record that does not fit the profile), -EIO, -ENOMEM. X509_free() the result. */
+ * record that does not fit the profile), -EIO, -ENOMEM. X509_free() the result; it is meant for
+ * encoding: X509_get0_pubkey() gives NULL on it, for its key was copied and not decoded. */
 int ca_issue_user(
     const struct ca *ca, const struct ca_user_leaf *leaf, X509_REQ *request, X509 **ret);
 int ca_issue_device(
