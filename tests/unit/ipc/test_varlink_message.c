@@ -1,0 +1,231 @@
+/* The codec alone: every way to cut bytes into reads gives the same messages; sizes and shapes are
+ * exact. */
+#include "play.h"
+
+#define MAXIMUM 16
+#define SLACK 64
+
+static struct varlink_reader reader;
+
+static int setup(void **state) {
+    (void)state;
+    varlink_reader_init(&reader, MAXIMUM, SLACK);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    varlink_reader_deinit(&reader);
+    return 0;
+}
+
+/* Takes all that is there; messages are joined with '|'. */
+static int take(char *joined) {
+    const char *text;
+    size_t size;
+    int r;
+    while ((r = varlink_reader_next(&reader, &text, &size)) == 1) {
+        assert_int_equal(text[size], 0);
+        strncat(joined, text, size);
+        strcat(joined, "|");
+    }
+    return r;
+}
+
+static void test_every_cut_gives_the_same(void **state) {
+    static const char wire[] = "one\0\0three\0sixteen-letters-\0x\0";
+    const size_t size = sizeof wire - 1;
+    (void)state;
+    for (size_t step = 1; step <= size; step++) {
+        char joined[128] = "";
+        for (size_t at = 0; at < size; at += step) {
+            size_t part = at + step > size ? size - at : step;
+            assert_int_equal(varlink_reader_feed(&reader, wire + at, part), 0);
+            assert_int_equal(take(joined), 0);
+            assert_int_equal(varlink_reader_settle(&reader), 0);
+        }
+        assert_string_equal(joined, "one||three|sixteen-letters-|x|");
+        assert_int_equal(varlink_reader_kept(&reader), 0);
+        assert_null(reader.kept.data);
+    }
+}
+
+static void test_left_over_messages_wait(void **state) {
+    const char *text;
+    size_t size;
+    (void)state;
+    assert_int_equal(varlink_reader_feed(&reader, "a\0b\0c\0par", 9), 0);
+    assert_int_equal(varlink_reader_next(&reader, &text, &size), 1);
+    assert_int_equal(varlink_reader_settle(&reader), 0);
+    assert_int_equal(reader.complete, 2);
+    assert_int_equal(varlink_reader_kept(&reader), 7);
+    assert_true(varlink_reader_is_partial(&reader));
+    char joined[32] = "";
+    assert_int_equal(varlink_reader_feed(&reader, "t\0", 2), 0);
+    assert_int_equal(take(joined), 0);
+    assert_string_equal(joined, "b|c|part|");
+    assert_int_equal(varlink_reader_settle(&reader), 0);
+    assert_false(varlink_reader_is_partial(&reader));
+}
+
+static void test_size_at_the_maximum_and_one_past(void **state) {
+    char joined[64] = "";
+    (void)state;
+    assert_int_equal(varlink_reader_feed(&reader, "0123456789abcdef\0", 17), 0);
+    assert_int_equal(take(joined), 0);
+    assert_int_equal(varlink_reader_settle(&reader), 0);
+    assert_int_equal(varlink_reader_feed(&reader, "0123456789abcdefg\0", 18), 0);
+    assert_int_equal(take(joined), -EMSGSIZE);
+
+    varlink_reader_deinit(&reader);
+    assert_int_equal(varlink_reader_feed(&reader, "0123456789abcdef", 16), 0);
+    assert_int_equal(take(joined), 0);
+    assert_int_equal(varlink_reader_settle(&reader), 0);
+    assert_int_equal(varlink_reader_feed(&reader, "g", 1), 0);
+    assert_int_equal(take(joined), -EMSGSIZE);
+}
+
+static void test_kept_bytes_are_bounded(void **state) {
+    char zeros[SLACK] = {0};
+    (void)state;
+    zeros[0] = 'x';
+    assert_int_equal(varlink_reader_feed(&reader, zeros, SLACK), 0);
+    assert_int_equal(varlink_reader_settle(&reader), 0);
+    assert_int_equal(varlink_reader_feed(&reader, zeros, MAXIMUM + 1), 0);
+    assert_int_equal(varlink_reader_settle(&reader), 0);
+    assert_int_equal(varlink_reader_feed(&reader, zeros, 1), -EMSGSIZE);
+}
+
+/* ---- shapes ---- */
+
+static struct json_object *parse(const char *text) {
+    struct json_object *object = json_tokener_parse(text);
+    return object;
+}
+
+static void test_calls(void **state) {
+    static const struct {
+        const char *text, *field; /* NULL: fine */
+    } cases[] = {
+        {"{\"method\":\"a.b.C\"}", NULL},
+        {"{\"method\":\"a.b.C\",\"parameters\":{}}", NULL},
+        {"{\"method\":\"a.b.C\",\"parameters\":null}", NULL},
+        {"{\"method\":\"a.b.C\",\"more\":false,\"oneway\":false,\"upgrade\":false}", NULL},
+        {"{\"method\":\"a.b.C\",\"more\":true}", NULL},
+        {"{\"method\":\"a.b.C\",\"oneway\":true}", NULL},
+        {"{}", "method"},
+        {"{\"method\":1}", "method"},
+        {"{\"method\":null}", "method"},
+        {"{\"method\":\"a.b.C\\u0000\"}", "method"},
+        {"{\"method\":\"a.b.C\",\"parameters\":[]}", "parameters"},
+        {"{\"method\":\"a.b.C\",\"more\":1}", "more"},
+        {"{\"method\":\"a.b.C\",\"more\":null}", "more"},
+        {"{\"method\":\"a.b.C\",\"more\":true,\"oneway\":true}", "more"},
+        {"{\"method\":\"a.b.C\",\"oneway\":\"yes\"}", "oneway"},
+        {"{\"method\":\"a.b.C\",\"upgrade\":true}", "upgrade"},
+        {"{\"method\":\"a.b.C\",\"trace\":true}", "trace"},
+        {"[]", ""},
+        {"\"x\"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct json_object CLEANUP_JSON *message = parse(cases[i].text);
+        struct varlink_call_parts parts;
+        const char *field = NULL;
+        int r = varlink_call_parse(message, &parts, &field);
+        print_message("%s\n", cases[i].text);
+        assert_int_equal(r, cases[i].field ? -EINVAL : 0);
+        if (cases[i].field)
+            assert_string_equal(field, cases[i].field);
+        else
+            assert_string_equal(parts.method, "a.b.C");
+    }
+}
+
+static void test_oneway_is_known_even_of_a_bad_call(void **state) {
+    struct json_object CLEANUP_JSON *message =
+        parse("{\"x\":1,\"method\":\"a.b.C\",\"oneway\":true}");
+    struct varlink_call_parts parts;
+    const char *field;
+    (void)state;
+    assert_int_equal(varlink_call_parse(message, &parts, &field), -EINVAL);
+    assert_true(parts.oneway);
+}
+
+static void test_replies(void **state) {
+    static const struct {
+        const char *text;
+        int result;
+    } cases[] = {
+        {"{}", 0},
+        {"{\"parameters\":{\"a\":1}}", 0},
+        {"{\"parameters\":{},\"continues\":true}", 0},
+        {"{\"error\":\"a.b.C\"}", 0},
+        {"{\"error\":\"a.b.C\",\"parameters\":{},\"continues\":false}", 0},
+        {"{\"error\":\"a.b.C\",\"continues\":true}", -EBADMSG},
+        {"{\"error\":\"C\"}", -EBADMSG},
+        {"{\"error\":7}", -EBADMSG},
+        {"{\"error\":null}", -EBADMSG},
+        {"{\"parameters\":[]}", -EBADMSG},
+        {"{\"continues\":1}", -EBADMSG},
+        {"{\"trace\":1}", -EBADMSG},
+        {"[]", -EBADMSG},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct json_object CLEANUP_JSON *message = parse(cases[i].text);
+        struct varlink_reply_parts parts;
+        print_message("%s\n", cases[i].text);
+        assert_int_equal(varlink_reply_parse(message, &parts), cases[i].result);
+    }
+}
+
+static void test_names(void **state) {
+    static const char *const good[] = {"a.b.C", "io.devtrust.Agent.Submit", "a-b.c1.D9", "a.0b.C"};
+    static const char *const bad[] = {"",       "C",       "b.C",     "a.b.c",        "a..b.C",
+                                      ".a.b.C", "a.b.",    "a.b.C-d", "a-.b.C",       "a.-b.C",
+                                      "0a.b.C", "a.b.C d", "a b.c.D", "a.b.C\xc3\xa4"};
+    size_t length;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        assert_true(varlink_name_is_valid(good[i], &length));
+    assert_true(varlink_name_is_valid("io.devtrust.Agent.Submit", &length));
+    assert_int_equal(length, strlen("io.devtrust.Agent"));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(varlink_name_is_valid(bad[i], NULL));
+}
+
+static void test_builders(void **state) {
+    size_t size;
+    (void)state;
+    struct json_object CLEANUP_JSON *call =
+        varlink_call_message("a.b.C", parse("{\"x\":\"/\"}"), true, false);
+    assert_string_equal(
+        varlink_message_text(call, &size),
+        "{\"method\":\"a.b.C\",\"parameters\":{\"x\":\"/\"},\"more\":true}");
+    assert_int_equal(size, strlen(varlink_message_text(call, &size)) + 1);
+    struct json_object CLEANUP_JSON *oneway = varlink_call_message("a.b.C", NULL, false, true);
+    assert_string_equal(
+        varlink_message_text(oneway, &size), "{\"method\":\"a.b.C\",\"oneway\":true}");
+    struct json_object CLEANUP_JSON *reply = varlink_reply_message(NULL, NULL, true);
+    assert_string_equal(
+        varlink_message_text(reply, &size), "{\"parameters\":{},\"continues\":true}");
+    struct json_object CLEANUP_JSON *error = varlink_reply_message("a.b.E", NULL, false);
+    assert_string_equal(
+        varlink_message_text(error, &size), "{\"error\":\"a.b.E\",\"parameters\":{}}");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_every_cut_gives_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_left_over_messages_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_size_at_the_maximum_and_one_past, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_bytes_are_bounded, setup, teardown),
+        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_oneway_is_known_even_of_a_bad_call),
+        cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_builders),
+    };
+    return cmocka_run_group_tests_name("varlink_message", tests, NULL, NULL);
+}
