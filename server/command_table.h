@@ -24,7 +24,7 @@ struct command_argument {
     const char *help;
 };
 
-enum command_format { COMMAND_PLAIN, COMMAND_TIME, COMMAND_TIME_OR_NEVER };
+enum command_format { COMMAND_PLAIN, COMMAND_TIME };
 
 struct command_column {
     const char *title;

@@ -95,3 +95,12 @@ int tls_context_new(
     *ret = context;
     return 0;
 }
+
+int tls_context_reload(SSL_CTX *context, const char *certificate_path, const char *key_path) {
+    const struct tls_options options = {.certificate_path = certificate_path, .key_path = key_path};
+    char error[256];
+    SSL_CTX *trial = SSL_CTX_new(TLS_server_method());
+    int r = trial ? load_identity(trial, &options, error, sizeof(error)) : -ENOMEM;
+    SSL_CTX_free(trial);
+    return r < 0 ? r : load_identity(context, &options, error, sizeof(error));
+}

@@ -21,3 +21,7 @@ struct tls_options {
  * to mend. SSL_CTX_free() the result. Returns 0, -EINVAL (see ret_error), or -ENOMEM. */
 int tls_context_new(
     const struct tls_options *options, SSL_CTX **ret, char *ret_error, size_t error_size);
+
+/** Takes a renewed certificate and key; connections made from now on use them. Nothing is changed
+ * on an error. Returns 0 or -EINVAL. */
+int tls_context_reload(SSL_CTX *context, const char *certificate_path, const char *key_path);
