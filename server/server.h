@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 struct ca;
+struct crl_cache;
 struct event_hub;
 struct http_server;
 struct portal;
@@ -28,6 +29,7 @@ struct server {
     struct http_server *http;
     struct event_hub *hub;
     struct portal *portal;
+    struct crl_cache *crl_cache;
     int64_t started_s;
     int64_t splay_s,
         splay_counted_ms; /* fleet.c's count of assignments, so that it is not made per request */
