@@ -77,8 +77,8 @@ static int64_t jittered_s(
     int64_t base_ms, int64_t cap_ms, const struct user_record *record,
     const struct user_input *input, int64_t floor_s) {
     struct backoff backoff = {.base_ms = base_ms, .cap_ms = cap_ms, .attempt = record->attempt};
-    /* whole seconds, rounded up: never at once, never before the floor */
-    return (backoff_next(&backoff, input->random, floor_s * 1000) + 999) / 1000;
+    int64_t delay_s = (backoff_next(&backoff, input->random, floor_s * 1000) + 999) / 1000;
+    return delay_s > 0 ? delay_s : 1; /* never at once */
 }
 
 static int begin(struct user_record *record, const struct user_input *input) {
