@@ -24,6 +24,7 @@ struct pending {
     const struct command *command;
     const struct command_entry *entry;
     struct http_request *request;
+    char what[MAX_AUDIT]; /* for those who read logs */
 };
 
 /* --- what handlers use --- */
@@ -99,19 +100,19 @@ static void append_argument(char *text, size_t size, const char *name, struct js
     snprintf(text + length, size - length, " %s=%s", name, json_object_get_string(value));
 }
 
-static int audit(struct pending *pending) {
-    char what[MAX_AUDIT];
-    snprintf(what, sizeof(what), "%s", pending->command->words);
+/* "assign user=u1 device=…": what the audit log and the log say. */
+static void describe(struct pending *pending) {
+    char *what = pending->what;
+    snprintf(what, sizeof(pending->what), "%s", pending->command->words);
     json_object_object_foreach(pending->call.arguments, name, value)
-        append_argument(what, sizeof(what), name, value);
-    return audit_append(pending->call.db, pending->call.now_s, what, pending->call.uid);
+        append_argument(what, sizeof(pending->what), name, value);
 }
 
 static int run_command(struct db *db, void *data) {
     struct pending *pending = data;
     pending->call.db = db;
     int r = pending->entry->run(&pending->call);
-    return r < 0 ? r : audit(pending);
+    return r < 0 ? r : audit_append(db, pending->call.now_s, pending->what, pending->call.uid);
 }
 
 static void notify(struct pending *pending) {
@@ -139,6 +140,7 @@ static void pending_free(struct pending *pending) {
 static void finish(int result, void *data) {
     struct pending *pending = data;
     struct command_call *call = &pending->call;
+    const char *what = pending->what;
     if (result == -ECANCELED)
         http_send_problem(pending->request, call->status, REASON_OTHER, call->detail);
     else if (result < 0)
@@ -147,9 +149,7 @@ static void finish(int result, void *data) {
         if (pending->entry->writes)
             log_event(
                 LOG_LEVEL_NOTICE, MSG_ADMIN, "An administrator changed something.",
-                LOG_TEXT("COMMAND", pending->command->words),
-                LOG_TEXT("ARGUMENTS", json_object_get_string(call->arguments)),
-                LOG_NUMBER("ADMIN_UID", call->uid));
+                LOG_TEXT("COMMAND", what), LOG_NUMBER("ADMIN_UID", call->uid));
         http_send_json(pending->request, 200, TAKE_PTR(call->answer));
         notify(pending);
     }
@@ -199,6 +199,7 @@ static void handle_command(struct http_request *request, struct server *server) 
     *pending = (struct pending){.command = command, .entry = entry, .request = request};
     int r = start(pending, server);
     if (r >= 0 && entry->writes) {
+        describe(pending);
         const struct db_job job = {.run = run_command, .done = finish, .data = pending};
         r = db_writer_submit(server->writer, &job);
         if (r >= 0)

@@ -70,6 +70,7 @@ static void log_outcome(const struct enrolment *enrolment) {
             LOG_TEXT("CODE", reason_code(issuance->refusal)), LOG_TEXT("DEVICE", issuance->device),
             LOG_TEXT("USER", issuance->user_id), LOG_TEXT("TOKEN", issuance->token_id),
             LOG_TEXT("ADDRESS", http_request_address(enrolment->request)));
+        http_request_set_logged(enrolment->request);
         return;
     }
     (void)x509_serial_hex(issuance->certificate, hex);

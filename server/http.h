@@ -110,6 +110,10 @@ void http_send_json(struct http_request *request, int status, struct json_object
 void http_send_problem(
     struct http_request *request, int status, enum reason reason, const char *detail);
 
+/** The handler has logged what it refuses, with more than a request has: http_send_problem() says
+ * it at debug level only. */
+void http_request_set_logged(struct http_request *request);
+
 /** For an error of our own: 503 for -EBUSY (queue full), -ENOSPC; 500 otherwise. Logged with the
  * errno. */
 void http_send_error(struct http_request *request, int error);

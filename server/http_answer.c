@@ -110,15 +110,23 @@ static void add_retry_after(struct http_request *request) {
     http_add_header(request, "Retry-After", text);
 }
 
+void http_request_set_logged(struct http_request *request) {
+    request->logged = true;
+}
+
+static enum log_level refusal_level(const struct http_request *request, int status) {
+    if (request->logged || status == 404)
+        return LOG_LEVEL_DEBUG;
+    return status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE;
+}
+
 static void log_refusal(
     const struct http_request *request, int status, enum reason reason, const char *detail) {
     char path[256], text[256];
     const char *raw = http_request_path(request);
     log_event(
-        status >= 500   ? LOG_LEVEL_WARNING
-        : status == 404 ? LOG_LEVEL_DEBUG
-                        : LOG_LEVEL_NOTICE,
-        MSG_HTTP, "A request was refused.", LOG_TEXT("METHOD", http_request_method(request)),
+        refusal_level(request, status), MSG_HTTP, "A request was refused.",
+        LOG_TEXT("METHOD", http_request_method(request)),
         LOG_TEXT("PATH", log_escape(raw, strlen(raw), path, sizeof(path))),
         LOG_NUMBER("STATUS", status), LOG_TEXT("CODE", reason_code(reason)),
         LOG_TEXT("DETAIL", log_escape(detail, strlen(detail), text, sizeof(text))),

@@ -33,6 +33,7 @@ struct http_request {
     struct listening *listening;
     X509 *peer; /* owned; NULL: none */
     char device[37];
+    bool logged; /* a refusal is in the log already */
     bool query_parsed, form_parsed, body_terminated;
     struct evkeyvalq query, form;
 };
