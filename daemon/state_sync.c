@@ -19,7 +19,6 @@
 #include <string.h>
 
 #define PATH "/v1/state"
-#define STATE_FILE "desired.json"
 #define MAX_STORED (STATE_FILE_MAX_SIZE - 4096) /* what fits into the file with its head */
 #define DEADLINE_MS 30000
 #define RETRY_BASE_MS 1000
@@ -27,6 +26,7 @@
 #define POLL_JITTER_PART 10
 #define HANDLES 2
 
+static const char *const state_file = "desired.json";
 static const struct state_file_type file_type = {.format = "devtrust-desired", .version = 1};
 
 struct stored {
@@ -75,7 +75,7 @@ static int parse_object(struct json_object *object, struct desired_state **ret) 
 static int load(struct state_sync *sync) {
     CLEANUP_JSON struct json_object *object = NULL;
     struct stored stored = {.etag = ""};
-    int r = state_file_read(sync->options.dir_fd, STATE_FILE, &file_type, &object);
+    int r = state_file_read(sync->options.dir_fd, state_file, &file_type, &object);
     if (r < 0)
         return r;
     if (json_fields_read(object, fields, ARRAY_LENGTH(fields), &stored, NULL) < 0)
@@ -96,9 +96,9 @@ static void load_or_set_aside(struct state_sync *sync) {
     log_event(
         LOG_LEVEL_WARNING, MSG_STORAGE,
         "The stored desired state cannot be used; it is fetched again from the server.",
-        LOG_TEXT("FILE", STATE_FILE), LOG_ERRNO(r));
+        LOG_TEXT("FILE", state_file), LOG_ERRNO(r));
     if (r == -EBADMSG || r == -EINVAL)
-        state_file_set_aside(sync->options.dir_fd, STATE_FILE);
+        state_file_set_aside(sync->options.dir_fd, state_file);
 }
 
 static int store(struct state_sync *sync, const char *text, size_t size) {
@@ -110,7 +110,7 @@ static int store(struct state_sync *sync, const char *text, size_t size) {
     r = r < 0 ? r : json_fields_add(object, "state", state);
     r = r < 0 ? r : json_fields_add_string(object, "device", sync->device);
     r = r < 0 ? r : json_fields_add_string(object, "etag", sync->etag);
-    return r < 0 ? r : state_file_write(sync->options.dir_fd, STATE_FILE, &file_type, object, 0600);
+    return r < 0 ? r : state_file_write(sync->options.dir_fd, state_file, &file_type, object, 0600);
 }
 
 /* --- fetching --- */
@@ -160,7 +160,7 @@ static void take(
     if (r < 0)
         log_event(
             LOG_LEVEL_ERROR, MSG_STORAGE, "The desired state cannot be stored.",
-            LOG_TEXT("FILE", STATE_FILE), LOG_ERRNO(r));
+            LOG_TEXT("FILE", state_file), LOG_ERRNO(r));
     struct desired_state *old = sync->current;
     sync->current = state;
     snprintf(sync->current_device, sizeof(sync->current_device), "%s", sync->device);
