@@ -1,0 +1,246 @@
+/* The gate: files that it must accept (and json-c behind it too) and must refuse, the bounds, and
+ * every prefix of a text. Runs from the root of the repository. */
+#include "common/buffer.h"
+#include "common/cleanup.h"
+#include "common/json_gate.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define FILES "tests/unit/common/json/"
+
+/* The text in memory of exactly its size: a read behind it is seen by the sanitizer. */
+static int check_exact(const char *text, size_t size, size_t *ret_offset) {
+    char *exact = malloc(size ? size : 1);
+    memcpy(exact, text, size);
+    int r = json_gate_check(exact, size, ret_offset);
+    CLEANUP_JSON struct json_object *object = NULL;
+    assert_int_equal(json_gate_parse(exact, size, &object), r);
+    free(exact);
+    return r;
+}
+
+static int check_string(const char *text) {
+    return check_exact(text, strlen(text), NULL);
+}
+
+/* Runs over all files of a folder; returns their number. */
+static int check_folder(const char *path, int expected) {
+    CLEANUP_CLOSEDIR DIR *dir = opendir(path);
+    assert_non_null(dir);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        CLEANUP_CLOSE int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        char text[65536];
+        ssize_t size = read(fd, text, sizeof(text));
+        assert_true(size >= 0 && size < (ssize_t)sizeof(text));
+        size_t offset = SIZE_MAX;
+        int r = check_exact(text, (size_t)size, &offset);
+        if (r != expected)
+            fail_msg("%s%s: %d", path, entry->d_name, r);
+        if (r < 0)
+            assert_true(offset <= (size_t)size);
+        count++;
+    }
+    return count;
+}
+
+static void test_must_accept(void **state) {
+    (void)state;
+    assert_true(check_folder(FILES "accept/", 0) >= 35);
+}
+
+static void test_must_reject(void **state) {
+    (void)state;
+    assert_true(check_folder(FILES "reject/", -EBADMSG) >= 100);
+}
+
+static void test_every_prefix_is_refused(void **state) {
+    (void)state;
+    static const char text[] = "{\"a\":[1,-2.5e+3,true,false,null,\"x\\u00e9\\ud83d\\ude00\\n\"],"
+                               "\"\xc3\xa9\":{\"b\":{}}}";
+    size_t size = sizeof(text) - 1;
+    assert_int_equal(check_exact(text, size, NULL), 0);
+    for (size_t i = 0; i < size; i++) {
+        size_t offset = SIZE_MAX;
+        assert_int_equal(check_exact(text, i, &offset), -EBADMSG);
+        assert_true(offset <= i);
+    }
+}
+
+static void test_offsets(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t offset;
+    } cases[] = {
+        {"", 0},
+        {"  x", 2},
+        {"[1,2,x]", 5},
+        {"{} {}", 3},
+        {"[01]", 1},
+        {"[9223372036854775808]", 1},
+        {"{\"a\":1,\"b\":2,\"a\":3}", 14},
+        {"[\"ab\x01\"]", 4},
+        {"[\"ab\\q\"]", 4},
+        {"[1", 2},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        size_t offset = SIZE_MAX;
+        assert_int_equal(check_exact(cases[i].text, strlen(cases[i].text), &offset), -EBADMSG);
+        assert_int_equal(offset, cases[i].offset);
+    }
+}
+
+/* `before` × count, then `middle`, then `after` × count. */
+static int check_nested(const char *before, const char *middle, const char *after, int count) {
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT(1 << 20);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(buffer_append_string(&text, before), 0);
+    assert_int_equal(buffer_append_string(&text, middle), 0);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(buffer_append_string(&text, after), 0);
+    return check_exact((char *)text.data, text.size, NULL);
+}
+
+static void test_depth(void **state) {
+    (void)state;
+    assert_int_equal(check_nested("[", "", "]", JSON_GATE_MAX_DEPTH), 0);
+    assert_int_equal(check_nested("[", "", "]", JSON_GATE_MAX_DEPTH + 1), -EBADMSG);
+    assert_int_equal(check_nested("{\"a\":", "1", "}", JSON_GATE_MAX_DEPTH), 0);
+    assert_int_equal(check_nested("{\"a\":", "1", "}", JSON_GATE_MAX_DEPTH + 1), -EBADMSG);
+    assert_int_equal(check_nested("[{\"a\":", "1", "}]", JSON_GATE_MAX_DEPTH / 2), 0);
+    assert_int_equal(check_nested("[{\"a\":", "[]", "}]", JSON_GATE_MAX_DEPTH / 2), -EBADMSG);
+    assert_int_equal(check_nested("[", "", "", 100000), -EBADMSG);
+    /* depth is given back: many siblings are no nesting */
+    assert_int_equal(check_nested("", "[[[]],[[]],{\"a\":[]},[[[]]]]", "", 0), 0);
+}
+
+/* An object of `count` keys, all different; with `twice` the last is the first again. */
+static int check_keys(int count, bool twice, bool split) {
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT(1 << 20);
+    assert_int_equal(buffer_append_string(&text, split ? "[{" : "{"), 0);
+    for (int i = 0; i < count; i++) {
+        char member[64];
+        const char *separator = i == 0 ? "" : split && i == count / 2 ? "},{" : ",";
+        snprintf(member, sizeof(member), "%s\"k%d\":0", separator, twice && i == count - 1 ? 0 : i);
+        assert_int_equal(buffer_append_string(&text, member), 0);
+    }
+    assert_int_equal(buffer_append_string(&text, split ? "}]" : "}"), 0);
+    return check_exact((char *)text.data, text.size, NULL);
+}
+
+static void test_keys(void **state) {
+    (void)state;
+    assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, false, false), 0);
+    assert_int_equal(check_keys(JSON_GATE_MAX_KEYS + 1, false, false), -EBADMSG);
+    assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, true, false), -EBADMSG);
+    assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, false, true), 0);
+    assert_int_equal(
+        check_keys(JSON_GATE_MAX_KEYS + 1, false, true), -EBADMSG);  /* all objects count */
+    assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, true, true), 0); /* twice, but in two objects */
+}
+
+/* Each spelling of one character is the same key. */
+static void test_keys_by_meaning(void **state) {
+    (void)state;
+    static const char *const spellings[] = {
+        "\"/\"",
+        "\"\\/\"",
+        "\"\\u002f\"",
+        "\"\\u002F\"",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(spellings); i++)
+        for (size_t j = 0; j < ARRAY_LENGTH(spellings); j++) {
+            char text[64];
+            snprintf(text, sizeof(text), "{%s:1,%s:2}", spellings[i], spellings[j]);
+            assert_int_equal(check_string(text), -EBADMSG);
+        }
+    assert_int_equal(check_string("{\"\\n\":1,\"\\u000a\":2}"), -EBADMSG);
+    assert_int_equal(check_string("{\"\\n\":1,\"\\u000d\":2}"), 0);
+    assert_int_equal(check_string("{\"\\\"\":1,\"\\u0022\":2}"), -EBADMSG);
+    assert_int_equal(check_string("{\"\\\\\":1,\"\\u005c\":2}"), -EBADMSG);
+}
+
+static void test_numbers_at_the_edge(void **state) {
+    (void)state;
+    assert_int_equal(check_string("9223372036854775807"), 0);
+    assert_int_equal(check_string("9223372036854775808"), -EBADMSG);
+    assert_int_equal(check_string("-9223372036854775808"), 0);
+    assert_int_equal(check_string("-9223372036854775809"), -EBADMSG);
+    assert_int_equal(check_string("99999999999999999999"), -EBADMSG);
+    assert_int_equal(check_string("9223372036854775808.0"), 0); /* no integer */
+    assert_int_equal(check_string("1e307"), 0);
+    assert_int_equal(check_string("1e309"), -EBADMSG);
+    assert_int_equal(check_string("1e2147483648"), -EBADMSG);
+    assert_int_equal(check_string("1e18446744073709551617"), -EBADMSG);
+    assert_int_equal(check_string("1e-18446744073709551617"), 0);
+
+    char digits[512];
+    memset(digits, '9', sizeof(digits));
+    memcpy(digits + 308, ".5", 2); /* 308 digits stay below 10^308 */
+    assert_int_equal(check_exact(digits, 310, NULL), 0);
+    digits[308] = '9';
+    memcpy(digits + 309, ".5", 2);
+    assert_int_equal(check_exact(digits, 311, NULL), -EBADMSG);
+}
+
+static void test_parse_gives_the_value(void **state) {
+    (void)state;
+    static const char text[] =
+        " {\"n\":-9223372036854775808,\"s\":\"a\\u00e9\xf0\x9f\x98\x80\",\"d\":0.5,"
+        "\"l\":[true,null]} ";
+    CLEANUP_JSON struct json_object *object = NULL;
+    assert_int_equal(json_gate_parse(text, sizeof(text) - 1, &object), 0);
+    assert_int_equal(json_object_get_int64(json_object_object_get(object, "n")), INT64_MIN);
+    assert_string_equal(
+        json_object_get_string(json_object_object_get(object, "s")), "a\xc3\xa9\xf0\x9f\x98\x80");
+    assert_true(json_object_get_double(json_object_object_get(object, "d")) == 0.5);
+    struct json_object *list = json_object_object_get(object, "l");
+    assert_int_equal(json_object_array_length(list), 2);
+    assert_null(json_object_array_get_idx(list, 1));
+}
+
+static void test_parse_scalars(void **state) {
+    (void)state;
+    struct json_object *object = (struct json_object *)state;
+    assert_int_equal(json_gate_parse(" null ", 6, &object), 0);
+    assert_null(object);
+    CLEANUP_JSON struct json_object *number = NULL; /* json-c waits for more behind a bare number */
+    assert_int_equal(json_gate_parse("12345", 2, &number), 0);
+    assert_int_equal(json_object_get_int64(number), 12);
+    CLEANUP_JSON struct json_object *real = NULL;
+    assert_int_equal(json_gate_parse("1.5", 3, &real), 0);
+    assert_int_equal(json_object_get_type(real), json_type_double);
+}
+
+static void test_parse_leaves_output_alone(void **state) {
+    (void)state;
+    struct json_object *object = (struct json_object *)state;
+    assert_int_equal(json_gate_parse("[1", 2, &object), -EBADMSG);
+    assert_ptr_equal(object, state);
+    assert_int_equal(json_gate_parse("x", (size_t)INT_MAX + 1, &object), -EBADMSG);
+    assert_ptr_equal(object, state);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_must_accept),
+        cmocka_unit_test(test_must_reject),
+        cmocka_unit_test(test_every_prefix_is_refused),
+        cmocka_unit_test(test_offsets),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_keys_by_meaning),
+        cmocka_unit_test(test_numbers_at_the_edge),
+        cmocka_unit_test(test_parse_gives_the_value),
+        cmocka_unit_test(test_parse_scalars),
+        cmocka_unit_test(test_parse_leaves_output_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
