@@ -81,7 +81,7 @@ $(LIBCOMMON): $(call objects,$(COMMON_SRC))
 $(LIBIPC): $(call objects,$(IPC_SRC)) $(BUILD)/obj/ipc/interfaces.o
 $(LIBDAEMON): $(call objects,$(call without_main,$(DAEMON_SRC)))
 $(LIBUSERAGENT): $(call objects,$(call without_main,$(USERAGENT_SRC)))
-$(LIBSERVER): $(call objects,$(call without_main,$(SERVER_SRC))) $(BUILD)/obj/server/db_schema.o
+$(LIBSERVER): $(call objects,$(call without_main,$(SERVER_SRC))) $(BUILD)/obj/server/db_schema.o $(BUILD)/obj/server/portal_assets.o
 $(LIBCTL): $(call objects,$(call without_main,$(CTL_SRC)))
 $(BUILD)/lib%.a:
 	@rm -f $@
@@ -109,6 +109,12 @@ $(BUILD)/obj/ipc/interfaces.c: $(INTERFACES) common/embed.sh
 $(BUILD)/obj/server/db_schema.c: server/db_schema.sql common/embed.sh
 	@mkdir -p $(@D)
 	common/embed.sh sql_ $< > $@
+PORTAL_ASSETS := $(addprefix server/,portal_page.html portal_style.css portal_script.js)
+$(BUILD)/obj/server/portal_assets.c: $(PORTAL_ASSETS) common/embed.sh
+	@mkdir -p $(@D)
+	common/embed.sh asset_ $(PORTAL_ASSETS) > $@
+$(BUILD)/obj/server/portal_assets.o: $(BUILD)/obj/server/portal_assets.c
+	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/ipc/interfaces.o: $(BUILD)/obj/ipc/interfaces.c
 	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/server/db_schema.o: $(BUILD)/obj/server/db_schema.c

@@ -1,0 +1,194 @@
+/* The verdict is made anew from the records for every request: what an administrator changes shows
+ * at once, on open connections too. */
+#include "server/portal_view.h"
+
+#include "common/clock.h"
+#include "common/json_fields.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static struct portal_view view_of(const struct certificate_status *status, bool presented) {
+    struct portal_view view = {.verdict = PORTAL_UNMANAGED, .status = *status};
+
+    if (status->managed) {
+        view.verdict = PORTAL_TRUSTED;
+        return view;
+    }
+    /* a device's own certificate, or somebody else's, is no user's: its details are not shown */
+    if (presented && (!status->known || status->kind != CERTIFICATE_USER)) {
+        view.status = (struct certificate_status){0};
+        view.reason = REASON_WRONG_CERTIFICATE;
+        return view;
+    }
+    view.reason = presented ? status->reason : REASON_NO_CERTIFICATE;
+    return view;
+}
+
+static int look_up_peer(struct server *server, X509 *peer, struct portal_view *ret) {
+    struct certificate_status status = {0};
+    int r = peer ? certificate_status_of(
+                       server->db, peer, clock_wall_s(server->clock),
+                       server->config.superseded_grace_s, &status)
+                 : 0;
+
+    if (r == 0)
+        *ret = view_of(&status, peer != NULL);
+    return r;
+}
+
+static int look_up_proof(
+    struct server *server, const struct portal_proof *proof, struct portal_view *ret) {
+    struct certificate_status status = {0};
+    int r = proof->presented ? certificate_status_by_fingerprint(
+                                   server->db, proof->fingerprint, clock_wall_s(server->clock),
+                                   server->config.superseded_grace_s, &status)
+                             : 0;
+
+    if (r == 0)
+        *ret = view_of(&status, proof->presented);
+    return r;
+}
+
+int portal_view_first(struct server *server, X509 *peer, bool can_check, struct portal_view *ret) {
+    struct portal_view view;
+    int r = look_up_peer(server, peer, &view);
+
+    if (r < 0)
+        return r;
+    if (can_check &&
+        (view.verdict != PORTAL_TRUSTED || view.status.state == CERTIFICATE_SUPERSEDED))
+        view = (struct portal_view){.verdict = PORTAL_CHECKING};
+    *ret = view;
+    return 0;
+}
+
+int portal_view_final(
+    struct server *server, X509 *peer, const struct portal_proof *proof, struct portal_view *ret) {
+    struct portal_view fresh = {.verdict = PORTAL_UNMANAGED, .reason = REASON_CHECK_FAILED},
+                       own = {0};
+    int r = proof ? look_up_proof(server, proof, &fresh) : 0;
+
+    if (r == 0)
+        r = look_up_peer(server, peer, &own);
+    if (r < 0)
+        return r;
+    if (fresh.verdict == PORTAL_TRUSTED)
+        *ret = fresh;
+    else if (own.verdict == PORTAL_TRUSTED)
+        *ret = own;
+    else if (!fresh.status.known && own.status.known)
+        *ret = own; /* the page's own connection still tells why */
+    else
+        *ret = fresh;
+    return 0;
+}
+
+/* --- words --- */
+
+const char *portal_verdict_name(enum portal_verdict verdict) {
+    static const char *const names[] = {
+        [PORTAL_CHECKING] = "checking",
+        [PORTAL_TRUSTED] = "trusted",
+        [PORTAL_UNMANAGED] = "unmanaged",
+    };
+
+    return names[verdict];
+}
+
+const char *portal_view_headline(const struct portal_view *view) {
+    static const char *const headlines[] = {
+        [PORTAL_CHECKING] = "Checking this device …",
+        [PORTAL_TRUSTED] = "This device is trusted",
+        [PORTAL_UNMANAGED] = "This device is unmanaged",
+    };
+
+    return headlines[view->verdict];
+}
+
+/* The table of reasons speaks to whoever runs devtrustctl; here a person looks at a browser. */
+static const struct {
+    enum reason reason;
+    const char *text, *remedy;
+} for_visitors[] = {
+    {REASON_NO_CERTIFICATE, "This browser presented no device trust certificate.",
+     "On a managed device, wait a moment and reload; if it stays so, run devtrustctl status there, "
+     "or ask your administrator to manage this device."},
+    {REASON_REVOKED, "The certificate that this browser presented has been revoked.",
+     "A newer one takes its place by itself; reload in a moment. If it stays so, ask your "
+     "administrator."},
+    {REASON_EXPIRED, "The certificate that this browser presented has expired.",
+     "Connect the device to the network: it renews the certificate by itself. Then reload."},
+    {REASON_DISTRIBUTION_OFF, "Your administrator has switched certificate distribution off.",
+     "Nothing to do on this device; ask your administrator when it will be on again."},
+    {REASON_DISTRIBUTION_PAUSED, "Your administrator has paused certificate distribution.",
+     "Nothing to do on this device; ask your administrator when it will go on."},
+    {REASON_NOT_MANAGED, "You are not assigned to this device.",
+     "Ask your administrator to assign you to this device."},
+    {REASON_DEVICE_REMOVED, "This device has been removed from management.",
+     "Ask your administrator to enrol it again."},
+};
+
+const char *portal_view_text(const struct portal_view *view) {
+    if (view->verdict == PORTAL_CHECKING)
+        return "The browser is being asked for its certificate.";
+    if (view->verdict == PORTAL_TRUSTED)
+        return "Your browser proved that you are a managed user on a managed device.";
+    for (size_t i = 0; i < ARRAY_LENGTH(for_visitors); i++)
+        if (for_visitors[i].reason == view->reason)
+            return for_visitors[i].text;
+    return reason_text(view->reason);
+}
+
+const char *portal_view_remedy(const struct portal_view *view) {
+    if (view->verdict == PORTAL_CHECKING)
+        return "If this does not end by itself, allow cookies for this site and reload.";
+    for (size_t i = 0; i < ARRAY_LENGTH(for_visitors); i++)
+        if (for_visitors[i].reason == view->reason)
+            return for_visitors[i].remedy;
+    return view->verdict == PORTAL_TRUSTED ? "Nothing to do." : reason_remedy(view->reason);
+}
+
+void portal_view_user(const struct portal_view *view, char ret[PORTAL_USER_SIZE]) {
+    const struct certificate_status *status = &view->status;
+
+    if (!status->known || strcmp(status->user_name, status->user_id) == 0)
+        snprintf(ret, PORTAL_USER_SIZE, "%s", status->known ? status->user_id : "");
+    else
+        snprintf(ret, PORTAL_USER_SIZE, "%s (%s)", status->user_name, status->user_id);
+}
+
+void portal_view_expires(const struct portal_view *view, char ret[PORTAL_TIME_SIZE]) {
+    time_t seconds = (time_t)view->status.not_after;
+    struct tm tm;
+
+    ret[0] = '\0';
+    if (view->status.known && gmtime_r(&seconds, &tm))
+        (void)strftime(ret, PORTAL_TIME_SIZE, "%Y-%m-%d %H:%M:%S UTC", &tm);
+}
+
+struct json_object *portal_view_json(const struct portal_view *view) {
+    const struct certificate_status *status = &view->status;
+    struct json_object *object = json_object_new_object();
+    char user[PORTAL_USER_SIZE], expires[PORTAL_TIME_SIZE];
+
+    portal_view_user(view, user);
+    portal_view_expires(view, expires);
+    if (json_fields_add_string(object, "status", portal_verdict_name(view->verdict)) == 0 &&
+        json_fields_add_string(object, "user", status->known ? user : NULL) == 0 &&
+        json_fields_add_string(object, "user_id", status->known ? status->user_id : NULL) == 0 &&
+        json_fields_add_string(object, "device", status->known ? status->device : NULL) == 0 &&
+        json_fields_add_string(object, "serial", status->known ? status->serial : NULL) == 0 &&
+        (!status->known || json_fields_add_int(object, "not_after", status->not_after) == 0) &&
+        json_fields_add_string(object, "expires", status->known ? expires : NULL) == 0 &&
+        json_fields_add_string(object, "code", reason_code(view->reason)) == 0 &&
+        json_fields_add_string(object, "headline", portal_view_headline(view)) == 0 &&
+        json_fields_add_string(object, "text", portal_view_text(view)) == 0 &&
+        json_fields_add_string(object, "remedy", portal_view_remedy(view)) == 0)
+        return object;
+    json_object_put(object);
+    return NULL;
+}
