@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/log_messages.h"
+#include "server/listener.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -208,6 +209,14 @@ int http_server_listen(
     }
     http->listening_count++;
     return 0;
+}
+
+int http_server_address(
+    const struct http_server *http, enum http_listener listener, char *ret, size_t size) {
+    for (size_t i = 0; i < http->listening_count; i++)
+        if (http->listening[i].kind == listener)
+            return listener_name(evconnlistener_get_fd(http->listening[i].listener), ret, size);
+    return -ENOENT;
 }
 
 void http_server_stop_accepting(struct http_server *http) {

@@ -70,6 +70,9 @@ const char *http_request_form(struct http_request *request, const char *name);
 /** A header, names case-insensitive; NULL if absent. */
 const char *http_request_header(const struct http_request *request, const char *name);
 
+/** How often a header was sent: what a proxy adds must not stand beside what its client sent. */
+size_t http_request_header_count(const struct http_request *request, const char *name);
+
 /** The value of a cookie, copied to `ret`. Returns 0, -ENOENT, or -EMSGSIZE. */
 int http_request_cookie(
     const struct http_request *request, const char *name, char *ret, size_t size);
@@ -167,6 +170,11 @@ int http_server_add_routes(struct http_server *http, const struct http_route *ro
 struct ssl_ctx_st;
 int http_server_listen(
     struct http_server *http, enum http_listener listener, int fd, struct ssl_ctx_st *tls);
+
+/** Where a TCP listener listens ("127.0.0.1:8443"), for the log and for port 0. Returns 0, -ENOENT.
+ */
+int http_server_address(
+    const struct http_server *http, enum http_listener listener, char *ret, size_t size);
 
 /** Stops to accept; what is open goes on. */
 void http_server_stop_accepting(struct http_server *http);

@@ -243,14 +243,10 @@ static void on_libevent_log(int severity, const char *text) {
 
 static int start(struct serving *serving) {
     struct server *server = &serving->server;
-    event_set_log_callback(on_libevent_log);
-    raise_descriptor_limit();
     server->base = event_base_new();
     if (!server->base)
         return -ENOMEM;
-    int r = catch_signals(serving);
-    if (r >= 0)
-        r = open_state(serving);
+    int r = open_state(serving);
     if (r >= 0)
         r = event_hub_new(server, &server->hub);
     if (r >= 0)
@@ -260,8 +256,31 @@ static int start(struct serving *serving) {
                        server, serving->devices_tls, serving->portal_tls, &serving->maintenance);
 }
 
-/* Accept nothing new; let the writer answer what is queued; then close what is open. */
-static void stop(struct serving *serving) {
+int serving_new(const struct serve_options *options, struct serving **ret) {
+    struct serving *serving = calloc(1, sizeof(*serving));
+    if (!serving)
+        return -ENOMEM;
+    serving->server.clock = options->clock;
+    serving->server.random = options->random;
+    serving->server.config = *options->config;
+    serving->server.started_s = clock_wall_s(options->clock);
+    serving->lock_fd = -1;
+    int r = start(serving);
+    if (r < 0) {
+        serving_free(serving);
+        return r;
+    }
+    *ret = serving;
+    return 0;
+}
+
+struct server *serving_server(struct serving *serving) {
+    return &serving->server;
+}
+
+struct serving *serving_free(struct serving *serving) {
+    if (!serving)
+        return NULL;
     struct server *server = &serving->server;
     if (server->http)
         http_server_stop_accepting(server->http);
@@ -285,29 +304,28 @@ static void stop(struct serving *serving) {
     settings_identity_deinit(&server->identity);
     if (serving->lock_fd >= 0)
         close(serving->lock_fd);
+    free(serving);
+    return NULL;
 }
 
 int serve_run(const struct server_config *config) {
-    struct serving serving = {
-        .server =
-            {
-                .clock = &clock_system,
-                .random = &random_system,
-                .config = *config,
-                .started_s = clock_wall_s(&clock_system),
-            },
-        .lock_fd = -1,
-    };
-    int r = start(&serving);
+    const struct serve_options options = {
+        .config = config, .clock = &clock_system, .random = &random_system};
+    struct serving *serving = NULL;
+    event_set_log_callback(on_libevent_log);
+    raise_descriptor_limit();
+    int r = serving_new(&options, &serving);
+    if (r >= 0)
+        r = catch_signals(serving);
     if (r >= 0) {
         log_event(
             LOG_LEVEL_NOTICE, MSG_START, "The server has started.",
-            LOG_TEXT("VERSION", DEVTRUST_VERSION), LOG_TEXT("URL", serving.server.identity.url));
+            LOG_TEXT("VERSION", DEVTRUST_VERSION), LOG_TEXT("URL", serving->server.identity.url));
         sd_notify(0, "READY=1");
-        event_base_dispatch(serving.server.base);
+        event_base_dispatch(serving->server.base);
         sd_notify(0, "STOPPING=1");
         (void)unlink(config->socket);
     }
-    stop(&serving);
+    serving_free(serving);
     return r < 0 ? CLI_NO : CLI_OK;
 }
