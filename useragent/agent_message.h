@@ -16,7 +16,7 @@ struct agent_settings {
     uint8_t issuer_spki[SHA256_SIZE];
     uint8_t root_spki[SHA256_SIZE];
     char device_uuid[37];
-    int64_t renew_after_s;
+    int64_t renew_after_s; /* 0: not said */
 };
 
 struct agent_request {
@@ -69,6 +69,7 @@ struct agent_report {
 };
 
 /** Parameters for the calls; NULL when memory is out. The caller owns them. */
+struct json_object *agent_message_watch(const char *version);
 struct json_object *agent_message_submit(const char *request_id, const char *csr);
 struct json_object *agent_message_report(const struct agent_report *report);
 struct json_object *agent_message_renew(const char *reason);

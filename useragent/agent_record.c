@@ -84,7 +84,7 @@ int agent_record_add_issuer(struct agent_record *record, X509 *issuer) {
 
             memmove(&record->issuers[1], &record->issuers[0], i * sizeof record->issuers[0]);
             record->issuers[0] = known;
-            return 0;
+            return 1;
         }
     }
     agent_record_keep_issuers(record, OURS_MAX_ISSUERS - 1);
@@ -98,8 +98,8 @@ int agent_record_add_issuer(struct agent_record *record, X509 *issuer) {
 int agent_record_add_to(const struct agent_record *record, struct ours *ours) {
     int r = 0;
 
-    if (ours->device_uuid[0] == '\0')
-        memcpy(ours->device_uuid, record->device_uuid, sizeof ours->device_uuid);
+    if (record->device_uuid[0] != '\0')
+        r = ours_add_device(ours, record->device_uuid);
     for (size_t i = 0; r >= 0 && i < record->issuer_count; i++) {
         CLEANUP_X509 X509 *issuer = NULL;
 

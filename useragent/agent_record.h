@@ -58,7 +58,7 @@ static inline bool agent_record_has_current(const struct agent_record *record) {
     return record->serial[0] != '\0';
 }
 
-/** Puts an issuer first in the list; the oldest falls out. Returns 0 or -ENOMEM. */
+/** Puts an issuer first in the list; the oldest falls out. Returns 0, 1 (it was known), -ENOMEM. */
 int agent_record_add_issuer(struct agent_record *record, X509 *issuer);
 
 /** Keeps the first `count` issuers. */

@@ -233,9 +233,9 @@ static int nss_store_verify(struct store *store, X509 *leaf, enum reason *ret_re
 }
 
 static int nss_store_discard(
-    struct store *store, const struct ours *ours, const uint8_t spki[SHA256_SIZE],
+    struct store *store, const struct ours *ours, const uint8_t spki[SHA256_SIZE], bool keep_issuer,
     enum reason *ret_reason) {
-    return nss_sweep_key(store->session, ours, spki, ret_reason);
+    return nss_sweep_key(store->session, ours, spki, keep_issuer, ret_reason);
 }
 
 static void describe(

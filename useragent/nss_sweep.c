@@ -187,7 +187,7 @@ int nss_sweep_all_but(
 
 int nss_sweep_key(
     struct nss_session *session, const struct ours *ours, const uint8_t spki[SHA256_SIZE],
-    enum reason *ret_reason) {
+    bool keep_issuer, enum reason *ret_reason) {
     struct sweep sweep;
     int r = sweep_read(&sweep, session, ours, ret_reason);
 
@@ -201,5 +201,5 @@ int nss_sweep_key(
         if (is_orphan(&sweep, &sweep.keys.items[i]))
             r = delete_key(&sweep, &sweep.keys.items[i], ret_reason);
     sweep_deinit(&sweep);
-    return r;
+    return r < 0 || keep_issuer ? r : sweep_issuers(session, ours, ret_reason);
 }

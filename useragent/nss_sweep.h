@@ -12,7 +12,7 @@ int nss_sweep_all_but(
     struct nss_session *session, const struct ours *ours, const uint8_t *keep, bool keep_issuer,
     enum reason *ret_reason);
 
-/** Removes leaf and key of one public key; absent ones count as done. */
+/** See discard() of struct store_ops. */
 int nss_sweep_key(
     struct nss_session *session, const struct ours *ours, const uint8_t spki[SHA256_SIZE],
-    enum reason *ret_reason);
+    bool keep_issuer, enum reason *ret_reason);

@@ -22,6 +22,18 @@ static bool contains(const uint8_t (*list)[SHA256_SIZE], size_t count, const uin
     return false;
 }
 
+int ours_add_device(struct ours *ours, const char *uuid) {
+    if (!random_uuid_is_valid(uuid))
+        return -EINVAL;
+    for (size_t i = 0; i < ours->device_count; i++)
+        if (strcmp(ours->devices[i], uuid) == 0)
+            return 0;
+    if (ours->device_count == OURS_MAX_DEVICES)
+        return -ENOSPC;
+    memcpy(ours->devices[ours->device_count++], uuid, sizeof ours->devices[0]);
+    return 0;
+}
+
 int ours_add_issuer_key(struct ours *ours, const uint8_t spki[SHA256_SIZE]) {
     if (contains(ours->issuer_keys, ours->issuer_key_count, spki))
         return 0;
@@ -76,23 +88,29 @@ bool ours_is_issuer(const struct ours *ours, X509 *certificate) {
 static bool issued_by(const struct ours *ours, X509 *leaf, X509 *issuer) {
     uint8_t spki[SHA256_SIZE];
 
-    return x509_cert_spki_sha256(issuer, spki) >= 0 &&
-           contains(ours->issuer_keys, ours->issuer_key_count, spki) &&
-           x509_is_ours(leaf, issuer, spki, ours->device_uuid);
+    if (x509_cert_spki_sha256(issuer, spki) < 0 ||
+        !contains(ours->issuer_keys, ours->issuer_key_count, spki))
+        return false;
+    for (size_t i = 0; i < ours->device_count; i++)
+        if (x509_is_ours(leaf, issuer, spki, ours->devices[i]))
+            return true;
+    return false;
+}
+
+static X509 *find_issuer(const struct ours *ours, X509 *leaf, STACK_OF(X509) * stored) {
+    for (int i = 0; stored && i < sk_X509_num(stored); i++)
+        if (issued_by(ours, leaf, sk_X509_value(stored, i)))
+            return sk_X509_value(stored, i);
+    for (size_t i = 0; i < ours->issuer_count; i++)
+        if (issued_by(ours, leaf, ours->issuers[i]))
+            return ours->issuers[i];
+    return NULL;
 }
 
 bool ours_matches(const struct ours *ours, X509 *leaf, STACK_OF(X509) * stored, X509 **ret_issuer) {
     uint8_t spki[SHA256_SIZE];
-    X509 *issuer = NULL;
+    X509 *issuer = find_issuer(ours, leaf, stored);
 
-    if (ours->device_uuid[0] != '\0') {
-        for (int i = 0; stored && !issuer && i < sk_X509_num(stored); i++)
-            if (issued_by(ours, leaf, sk_X509_value(stored, i)))
-                issuer = sk_X509_value(stored, i);
-        for (size_t i = 0; !issuer && i < ours->issuer_count; i++)
-            if (issued_by(ours, leaf, ours->issuers[i]))
-                issuer = ours->issuers[i];
-    }
     if (!issuer &&
         (x509_cert_spki_sha256(leaf, spki) < 0 || !contains(ours->keys, ours->key_count, spki)))
         return false;
@@ -104,13 +122,19 @@ bool ours_matches(const struct ours *ours, X509 *leaf, STACK_OF(X509) * stored, 
 bool ours_key_label_matches(
     const struct ours *ours, const char *label, const char **ret_request_id) {
     const size_t prefix = sizeof KEY_LABEL_PREFIX - 1;
-    const size_t device = strlen(ours->device_uuid);
 
-    if (device == 0 || strncmp(label, KEY_LABEL_PREFIX, prefix) != 0 ||
-        strncmp(label + prefix, ours->device_uuid, device) != 0 || label[prefix + device] != ' ' ||
-        label[prefix + device + 1] == '\0')
+    if (strncmp(label, KEY_LABEL_PREFIX, prefix) != 0)
         return false;
-    if (ret_request_id)
-        *ret_request_id = label + prefix + device + 1;
-    return true;
+    for (size_t i = 0; i < ours->device_count; i++) {
+        const size_t device = strlen(ours->devices[i]);
+        const char *rest = label + prefix;
+
+        if (strncmp(rest, ours->devices[i], device) != 0 || rest[device] != ' ' ||
+            rest[device + 1] == '\0')
+            continue;
+        if (ret_request_id)
+            *ret_request_id = rest + device + 1;
+        return true;
+    }
+    return false;
 }

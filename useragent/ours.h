@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 #define OURS_MAX_ISSUERS 4 /* the current one and those of a rollover */
-#define OURS_MAX_KEYS 16
-#define USER_ID_MAX 65 /* request ids and server user ids, with NUL */
+#define OURS_MAX_KEYS 32
+#define OURS_MAX_DEVICES 2 /* this device, and what it was before it was enrolled anew */
+#define USER_ID_MAX 65     /* request ids and server user ids, with NUL */
 
 struct ours {
-    char device_uuid[37]; /* empty: not known */
+    char devices[OURS_MAX_DEVICES][37]; /* none: only the recorded keys are ours */
+    size_t device_count;
     uint8_t issuer_keys[OURS_MAX_ISSUERS][SHA256_SIZE];
     size_t issuer_key_count;
     X509 *issuers[OURS_MAX_ISSUERS]; /* certificates that the agent knows besides those in the
@@ -30,6 +32,7 @@ void ours_deinit(struct ours *ours);
 
 /** Adders: doubles are ignored. Return 0 or -ENOSPC when the table is full. ours_add_issuer() also
  * pins its key. */
+int ours_add_device(struct ours *ours, const char *uuid);
 int ours_add_issuer_key(struct ours *ours, const uint8_t spki[SHA256_SIZE]);
 int ours_add_issuer(struct ours *ours, X509 *issuer);
 int ours_add_key(struct ours *ours, const uint8_t spki[SHA256_SIZE]);

@@ -59,6 +59,15 @@ void renewal_asked(
         now_s + (backoff_next(&renewal->backoff, random, floor_s * 1000) + 999) / 1000;
 }
 
+void renewal_postpone(struct renewal *renewal, int64_t now_s, const struct random_source *random) {
+    const int64_t earliest = RENEWAL_MAX_INTERVAL_S / 6;
+
+    if (renewal->not_before_s > now_s)
+        return;
+    renewal->not_before_s =
+        now_s + earliest + (int64_t)random_below(random, RENEWAL_MAX_INTERVAL_S - earliest);
+}
+
 void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s) {
     renewal->due_s = due_s;
     renewal->not_before_s = now_s + RENEWAL_MIN_INTERVAL_S;

@@ -45,6 +45,10 @@ void renewal_asked(
     struct renewal *renewal, int64_t now_s, int64_t retry_after_s,
     const struct random_source *random);
 
+/** A request that may not be needed (another may be on its way): not before a random moment within
+ * the next hours. */
+void renewal_postpone(struct renewal *renewal, int64_t now_s, const struct random_source *random);
+
 /** A new certificate was installed: the intervals start anew. */
 void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s);
 

@@ -90,10 +90,12 @@ struct store_ops {
      * where one of these fails. */
     int (*verify)(struct store *store, X509 *leaf, enum reason *ret_reason);
 
-    /** Removes leaf and key of this public key. Absent ones count as done. */
+    /** Undoes an install: removes leaf and key of this public key, keys of ours that no certificate
+     *  names, and (unless `keep_issuer`) the issuer if nothing needs it. Absent ones count as done.
+     */
     int (*discard)(
         struct store *store, const struct ours *ours, const uint8_t spki[SHA256_SIZE],
-        enum reason *ret_reason);
+        bool keep_issuer, enum reason *ret_reason);
 
     /** Lists what is ours, each verified. */
     int (*list)(

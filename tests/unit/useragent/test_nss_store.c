@@ -36,7 +36,7 @@ static int setup(void **state) {
     assert_int_equal(count, 1);
     fixture->location = list[0];
     pki_init(&fixture->pki, "Example");
-    memcpy(fixture->ours.device_uuid, PKI_DEVICE, sizeof fixture->ours.device_uuid);
+    assert_int_equal(ours_add_device(&fixture->ours, PKI_DEVICE), 0);
     assert_int_equal(ours_add_issuer_key(&fixture->ours, fixture->pki.issuer_spki), 0);
     *state = fixture;
     return 0;

@@ -1,0 +1,390 @@
+/* Reads and builds the messages of io.devtrust.Agent. Everything from the daemon is bounded here,
+ * root or not. */
+#include "useragent/agent_message.h"
+
+#include "common/cleanup.h"
+#include "common/json_fields.h"
+#include "common/json_gate.h"
+#include "common/random.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define RENEW_AFTER_MAX_S (INT64_C(3660) * 24 * 3600)
+#define RETRY_AFTER_MAX_S (6 * 3600)
+#define CERTIFICATE_TEXT_MAX (4 * X509_MAX_DER_SIZE / 3 + 4)
+#define INTERMEDIATES_MAX 6
+
+/* ---- snapshot ---- */
+
+struct snapshot_fields {
+    int64_t revision;
+    const char *mode;
+    struct json_object *settings, *request, *inspection;
+};
+
+static const struct json_field snapshot_table[] = {
+    JSON_FIELD(struct snapshot_fields, revision, "revision", JSON_FIELD_INT, true, 0, 0),
+    JSON_FIELD(struct snapshot_fields, mode, "mode", JSON_FIELD_STRING, true, 1, 32),
+    JSON_FIELD(struct snapshot_fields, settings, "settings", JSON_FIELD_OBJECT, false, 0, 0),
+    JSON_FIELD(struct snapshot_fields, request, "request", JSON_FIELD_OBJECT, false, 0, 0),
+    JSON_FIELD(struct snapshot_fields, inspection, "inspection", JSON_FIELD_OBJECT, false, 0, 0),
+};
+
+struct settings_fields {
+    const char *issuer_spki, *root_spki, *device_uuid;
+    int64_t renew_after_s;
+};
+
+static const struct json_field settings_table[] = {
+    JSON_FIELD(
+        struct settings_fields, issuer_spki, "issuer_spki_sha256", JSON_FIELD_STRING, true,
+        SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1),
+    JSON_FIELD(
+        struct settings_fields, root_spki, "root_spki_sha256", JSON_FIELD_STRING, true,
+        SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1),
+    JSON_FIELD(struct settings_fields, device_uuid, "device_uuid", JSON_FIELD_STRING, true, 36, 36),
+    JSON_FIELD(
+        struct settings_fields, renew_after_s, "renew_after_s", JSON_FIELD_INT, true, 0,
+        RENEW_AFTER_MAX_S),
+};
+
+struct request_fields {
+    const char *id, *subject_uid, *key_type;
+    int64_t install_not_before;
+};
+
+static const struct json_field request_table[] = {
+    JSON_FIELD(struct request_fields, id, "id", JSON_FIELD_STRING, true, 1, USER_ID_MAX - 1),
+    JSON_FIELD(
+        struct request_fields, subject_uid, "subject_uid", JSON_FIELD_STRING, true, 1,
+        USER_ID_MAX - 1),
+    JSON_FIELD(struct request_fields, key_type, "key_type", JSON_FIELD_STRING, true, 1, 32),
+    JSON_FIELD(
+        struct request_fields, install_not_before, "install_not_before", JSON_FIELD_INT, true, 0,
+        0),
+};
+
+struct inspection_fields {
+    const char *id;
+};
+
+static const struct json_field inspection_table[] = {
+    JSON_FIELD(struct inspection_fields, id, "id", JSON_FIELD_STRING, true, 1, USER_ID_MAX - 1),
+};
+
+static int bad(const char **ret_field, const char *field) {
+    if (ret_field)
+        *ret_field = field;
+    return -EBADMSG;
+}
+
+static int read_mode(const char *name, enum agent_mode *ret) {
+    if (strcmp(name, "certificate") == 0)
+        *ret = AGENT_MODE_CERTIFICATE;
+    else if (strcmp(name, "remove") == 0)
+        *ret = AGENT_MODE_REMOVE;
+    else if (strcmp(name, "idle") == 0)
+        *ret = AGENT_MODE_IDLE;
+    else
+        return -EBADMSG;
+    return 0;
+}
+
+static int read_settings(
+    struct json_object *object, struct agent_settings *ret, const char **ret_field) {
+    struct settings_fields fields = {0};
+
+    if (json_fields_read(object, settings_table, ARRAY_LENGTH(settings_table), &fields, ret_field) <
+        0)
+        return -EBADMSG;
+    if (hex_decode(fields.issuer_spki, ret->issuer_spki, SHA256_SIZE) < 0)
+        return bad(ret_field, "issuer_spki_sha256");
+    if (hex_decode(fields.root_spki, ret->root_spki, SHA256_SIZE) < 0)
+        return bad(ret_field, "root_spki_sha256");
+    if (!random_uuid_is_valid(fields.device_uuid))
+        return bad(ret_field, "device_uuid");
+    memcpy(ret->device_uuid, fields.device_uuid, sizeof ret->device_uuid);
+    ret->renew_after_s = fields.renew_after_s;
+    ret->present = true;
+    return 0;
+}
+
+static int read_request(
+    struct json_object *object, struct agent_request *ret, const char **ret_field) {
+    struct request_fields fields = {0};
+
+    if (json_fields_read(object, request_table, ARRAY_LENGTH(request_table), &fields, ret_field) <
+        0)
+        return -EBADMSG;
+    memcpy(ret->id, fields.id, strlen(fields.id) + 1);
+    memcpy(ret->subject_uid, fields.subject_uid, strlen(fields.subject_uid) + 1);
+    ret->key_type_known = key_type_from_name(fields.key_type, &ret->key_type) >= 0;
+    ret->install_not_before = fields.install_not_before;
+    ret->present = true;
+    return 0;
+}
+
+int agent_message_read_snapshot(
+    struct json_object *parameters, struct agent_snapshot *ret, const char **ret_field) {
+    struct snapshot_fields fields = {0};
+    struct inspection_fields inspection = {0};
+    struct agent_snapshot snapshot = {0};
+    int r;
+
+    if (json_fields_read(
+            parameters, snapshot_table, ARRAY_LENGTH(snapshot_table), &fields, ret_field) < 0)
+        return -EBADMSG;
+    snapshot.revision = fields.revision;
+    if (read_mode(fields.mode, &snapshot.mode) < 0)
+        return bad(ret_field, "mode");
+    if (fields.settings) {
+        r = read_settings(fields.settings, &snapshot.settings, ret_field);
+        if (r < 0)
+            return r;
+    }
+    if (fields.request) {
+        r = read_request(fields.request, &snapshot.request, ret_field);
+        if (r < 0)
+            return r;
+    }
+    if (fields.inspection) {
+        if (json_fields_read(
+                fields.inspection, inspection_table, ARRAY_LENGTH(inspection_table), &inspection,
+                ret_field) < 0)
+            return -EBADMSG;
+        memcpy(snapshot.inspection, inspection.id, strlen(inspection.id) + 1);
+    }
+    *ret = snapshot;
+    return 0;
+}
+
+/* ---- Submit's reply ---- */
+
+struct submit_fields {
+    struct json_object *bundle;
+    int64_t retry_after_s;
+};
+
+static const struct json_field submit_table[] = {
+    JSON_FIELD(struct submit_fields, bundle, "bundle", JSON_FIELD_OBJECT, false, 0, 0),
+    JSON_FIELD(struct submit_fields, retry_after_s, "retry_after_s", JSON_FIELD_INT, false, 0, 0),
+};
+
+struct bundle_fields {
+    const char *root, *leaf;
+    struct json_object *intermediates;
+};
+
+static const struct json_field bundle_table[] = {
+    JSON_FIELD(
+        struct bundle_fields, root, "root", JSON_FIELD_STRING, true, 1, CERTIFICATE_TEXT_MAX),
+    JSON_FIELD(
+        struct bundle_fields, leaf, "leaf", JSON_FIELD_STRING, true, 1, CERTIFICATE_TEXT_MAX),
+    JSON_FIELD(
+        struct bundle_fields, intermediates, "intermediates", JSON_FIELD_ARRAY, true, 1,
+        INTERMEDIATES_MAX),
+};
+
+static void free_certificates(STACK_OF(X509) * *certificates) {
+    sk_X509_pop_free(*certificates, X509_free);
+}
+
+static int push_certificate(STACK_OF(X509) * certificates, const char *text) {
+    X509 *certificate = NULL;
+    int r = x509_cert_from_base64(text, &certificate);
+
+    if (r < 0)
+        return r == -ENOMEM ? r : -EBADMSG;
+    if (sk_X509_push(certificates, certificate) <= 0) {
+        X509_free(certificate);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int read_bundle(struct json_object *object, STACK_OF(X509) * *ret) {
+    CLEANUP(free_certificates) STACK_OF(X509) *certificates = sk_X509_new_null();
+    struct bundle_fields fields = {0};
+    int r;
+
+    if (!certificates)
+        return -ENOMEM;
+    if (json_fields_read(object, bundle_table, ARRAY_LENGTH(bundle_table), &fields, NULL) < 0)
+        return -EBADMSG;
+    r = push_certificate(certificates, fields.root);
+    if (r >= 0)
+        r = push_certificate(certificates, fields.leaf);
+    for (size_t i = 0; r >= 0 && i < json_object_array_length(fields.intermediates); i++) {
+        struct json_object *text = json_object_array_get_idx(fields.intermediates, i);
+
+        if (!json_object_is_type(text, json_type_string) ||
+            json_object_get_string_len(text) > CERTIFICATE_TEXT_MAX)
+            return -EBADMSG;
+        r = push_certificate(certificates, json_object_get_string(text));
+    }
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(certificates);
+    return 0;
+}
+
+int agent_message_read_submit(
+    struct json_object *parameters, STACK_OF(X509) * *ret_certificates,
+    int64_t *ret_retry_after_s) {
+    struct submit_fields fields = {0};
+
+    if (json_fields_read(parameters, submit_table, ARRAY_LENGTH(submit_table), &fields, NULL) < 0)
+        return -EBADMSG;
+    if (fields.bundle)
+        return read_bundle(fields.bundle, ret_certificates);
+    if (fields.retry_after_s <= 0)
+        return -EBADMSG;
+    *ret_retry_after_s =
+        fields.retry_after_s < RETRY_AFTER_MAX_S ? fields.retry_after_s : RETRY_AFTER_MAX_S;
+    return 0;
+}
+
+/* ---- calls ---- */
+
+static const char *text_or_null(const char *text) {
+    return text[0] != '\0' ? text : NULL;
+}
+
+/* Gives the object on success, drops it otherwise. */
+static struct json_object *finish(struct json_object *object, int r) {
+    if (r >= 0)
+        return object;
+    json_object_put(object);
+    return NULL;
+}
+
+struct json_object *agent_message_watch(const char *version) {
+    struct json_object *object = json_object_new_object();
+
+    return finish(object, object ? json_fields_add_string(object, "version", version) : -ENOMEM);
+}
+
+struct json_object *agent_message_submit(const char *request_id, const char *csr) {
+    struct json_object *object = json_object_new_object();
+    int r = object ? json_fields_add_string(object, "request_id", request_id) : -ENOMEM;
+
+    if (r >= 0)
+        r = json_fields_add_string(object, "csr", csr);
+    return finish(object, r);
+}
+
+struct json_object *agent_message_renew(const char *reason) {
+    struct json_object *object = json_object_new_object();
+
+    return finish(object, object ? json_fields_add_string(object, "reason", reason) : -ENOMEM);
+}
+
+static int array_add(struct json_object *array, struct json_object *value) {
+    if (!value)
+        return -ENOMEM;
+    if (json_object_array_add(array, value) < 0) {
+        json_object_put(value);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int add_result(struct json_object *array, const struct agent_store_result *result) {
+    struct json_object *object = json_object_new_object();
+    int r = array_add(array, object);
+
+    if (r >= 0)
+        r = json_fields_add_string(object, "kind", store_kind_name(result->location.kind));
+    if (r >= 0)
+        r = json_fields_add_string(object, "path", result->location.path);
+    if (r >= 0)
+        r = json_fields_add_bool(object, "ok", result->reason == REASON_NONE);
+    if (r >= 0 && result->reason != REASON_NONE)
+        r = json_fields_add_string(object, "code", reason_code(result->reason));
+    return r;
+}
+
+static int add_results(struct json_object *object, const struct agent_store_results *results) {
+    struct json_object *array = json_object_new_array();
+    int r = array ? json_fields_add(object, "stores", array) : -ENOMEM;
+
+    for (size_t i = 0; r >= 0 && i < results->count; i++)
+        r = add_result(array, &results->items[i]);
+    return r;
+}
+
+struct json_object *agent_message_report(const struct agent_report *report) {
+    static const char *const outcomes[] = {
+        [AGENT_OUTCOME_INSTALLED] = "installed",
+        [AGENT_OUTCOME_FAILED] = "failed",
+        [AGENT_OUTCOME_REMOVED] = "removed",
+    };
+    struct json_object *object = json_object_new_object();
+    int r = object ? json_fields_add_string(object, "outcome", outcomes[report->outcome]) : -ENOMEM;
+
+    if (r >= 0)
+        r = json_fields_add_string(object, "request_id", text_or_null(report->request_id));
+    if (r >= 0)
+        r = json_fields_add_string(object, "serial", text_or_null(report->serial));
+    if (r >= 0 && report->not_after > 0)
+        r = json_fields_add_int(object, "not_after", report->not_after);
+    if (r >= 0 && report->renew_at > 0)
+        r = json_fields_add_int(object, "renew_at", report->renew_at);
+    if (r >= 0 && report->reason != REASON_NONE)
+        r = json_fields_add_string(object, "code", reason_code(report->reason));
+    if (r >= 0)
+        r = add_results(object, &report->stores);
+    return finish(object, r);
+}
+
+static int add_text(struct json_object *object, const char *name, X509 *certificate) {
+    CLEANUP_FREE char *text = NULL;
+    int r = x509_cert_to_base64(certificate, &text);
+
+    return r < 0 ? r : json_fields_add_string(object, name, text);
+}
+
+static int add_found(
+    struct json_object *array, const struct store_location *location,
+    const struct store_certificate *certificate) {
+    struct json_object *object = json_object_new_object();
+    int r = array_add(array, object);
+
+    if (r >= 0)
+        r = json_fields_add_string(object, "kind", store_kind_name(location->kind));
+    if (r >= 0)
+        r = json_fields_add_string(object, "path", location->path);
+    if (r >= 0)
+        r = add_text(object, "leaf", certificate->leaf);
+    if (r >= 0 && certificate->issuer)
+        r = add_text(object, "issuer", certificate->issuer);
+    if (r >= 0)
+        r = json_fields_add_bool(object, "verified", certificate->verified);
+    return r;
+}
+
+static int add_all_found(
+    struct json_object *object, const struct agent_store_results *results,
+    const struct store_certificates *found) {
+    struct json_object *array = json_object_new_array();
+    int r = array ? json_fields_add(object, "certificates", array) : -ENOMEM;
+
+    for (size_t i = 0; r >= 0 && i < results->count; i++)
+        for (size_t j = 0; r >= 0 && j < found[i].count; j++)
+            r = add_found(array, &results->items[i].location, &found[i].items[j]);
+    return r;
+}
+
+struct json_object *agent_message_inspected(
+    const char *id, const struct agent_store_results *results,
+    const struct store_certificates *found) {
+    struct json_object *object = json_object_new_object();
+    int r = object ? json_fields_add_string(object, "id", id) : -ENOMEM;
+
+    if (r >= 0)
+        r = add_all_found(object, results, found);
+    if (r >= 0)
+        r = add_results(object, results);
+    return finish(object, r);
+}

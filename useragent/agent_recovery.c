@@ -1,0 +1,277 @@
+/* What the agent does at its start and whenever it looks again: finish or undo what a kill
+ * interrupted, rebuild a lost record from the stores, see whether the stores still hold what the
+ * record says. */
+#include "common/log.h"
+#include "common/log_messages.h"
+#include "useragent/agent_work_internal.h"
+#include "useragent/renewal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A clock this far before the last installation was set back since. */
+#define CLOCK_TOLERANCE_S 3600
+/* Where nobody has said when to renew (no settings yet): two thirds of the life. */
+#define DEFAULT_RENEW_NUMERATOR 2
+#define DEFAULT_RENEW_DENOMINATOR 3
+
+static int64_t renew_after(const struct agent_work *work) {
+    const struct agent_record *record = &work->record;
+
+    if (work->settings.present && work->settings.renew_after_s > 0)
+        return work->settings.renew_after_s;
+    if (record->renew_after_s > 0)
+        return record->renew_after_s;
+    return (record->not_after - record->not_before) / DEFAULT_RENEW_DENOMINATOR *
+           DEFAULT_RENEW_NUMERATOR;
+}
+
+void agent_work_plan_renewal(struct agent_work *work) {
+    struct agent_record *record = &work->record;
+
+    record->renew_after_s = renew_after(work);
+    record->renew_at = renewal_draw(
+        record->installed_at, record->renew_after_s, record->not_before, record->not_after,
+        work->random);
+}
+
+static bool has_key_hash(X509 *certificate, const uint8_t spki[SHA256_SIZE]) {
+    uint8_t own[SHA256_SIZE];
+
+    return x509_cert_spki_sha256(certificate, own) >= 0 && memcmp(own, spki, SHA256_SIZE) == 0;
+}
+
+static struct store_certificate *find_verified(
+    struct store_certificates *found, const uint8_t spki[SHA256_SIZE]) {
+    for (size_t i = 0; i < found->count; i++)
+        if (found->items[i].verified && has_key_hash(found->items[i].leaf, spki))
+            return &found->items[i];
+    return NULL;
+}
+
+/* Marks the stores in which the key's certificate works. Returns one of its copies, or NULL. */
+static struct store_certificate *mark_verified(
+    struct agent_work *work, struct store_certificates *found, const uint8_t spki[SHA256_SIZE]) {
+    struct store_certificate *any = NULL;
+
+    for (size_t i = 0; i < work->set.count; i++) {
+        struct store_certificate *here = find_verified(&found[i], spki);
+
+        work->set.items[i].verified = here != NULL;
+        if (here)
+            any = here;
+    }
+    return any;
+}
+
+/* ---- start ---- */
+
+static void add_superseded(struct agent_record *record) {
+    if (agent_record_has_current(record) && record->old_count < AGENT_RECORD_MAX_OLD)
+        memcpy(record->old[record->old_count++], record->spki, SHA256_SIZE);
+}
+
+/* The process died between the first write to a store and the record of its success. The new one is
+ * kept where it works. */
+static enum agent_event recover_import(struct agent_work *work) {
+    CLEANUP_OURS struct ours ours = {0};
+    struct store_certificates found[STORE_MAX];
+    struct store_certificate *installed;
+    struct agent_record *record = &work->record;
+    enum agent_event event = AGENT_EVENT_RECOVERED;
+
+    agent_work_ours(work, &ours);
+    store_set_list(&work->set, &work->dirs, record);
+    (void)store_set_open(&work->set, false);
+    store_set_find(&work->set, &ours, found);
+    installed = mark_verified(work, found, record->intent_spki);
+    if (installed) {
+        add_superseded(record);
+        record->intent = AGENT_INTENT_SUPERSEDE;
+        agent_work_set_current(work, installed->leaf, record->intent_request_id);
+        event = AGENT_EVENT_RESUME_SUPERSEDE;
+    } else {
+        store_set_discard(&work->set, &ours, record->intent_spki);
+        record->intent = record->old_count > 0 ? AGENT_INTENT_SUPERSEDE : AGENT_INTENT_NONE;
+    }
+    store_set_release(found);
+    if (agent_work_write_record(work) < 0 && installed) {
+        /* on disk it is still an import: nothing is superseded now, the next start decides again */
+        return AGENT_EVENT_RECOVERED;
+    }
+    return event;
+}
+
+/* The new one is current on record; it is looked for before anything else is deleted. */
+static enum agent_event recover_supersede(struct agent_work *work) {
+    CLEANUP_OURS struct ours ours = {0};
+    struct store_certificates found[STORE_MAX];
+    bool works;
+
+    agent_work_ours(work, &ours);
+    store_set_list(&work->set, &work->dirs, &work->record);
+    (void)store_set_open(&work->set, false);
+    store_set_find(&work->set, &ours, found);
+    works = mark_verified(work, found, work->record.spki) != NULL;
+    store_set_release(found);
+    return works ? AGENT_EVENT_RESUME_SUPERSEDE : AGENT_EVENT_RECOVERED;
+}
+
+static void note_record(int error) {
+    enum reason reason = error == -EPROTO ? REASON_NEWER_STATE : REASON_BROKEN_STATE;
+
+    log_event(
+        LOG_LEVEL_WARNING, MSG_STORAGE, reason_text(reason),
+        LOG_TEXT("REMEDY", reason_remedy(reason)), LOG_ERRNO(error));
+}
+
+int agent_work_recover(struct agent_work *work, enum agent_event *ret_event) {
+    int r = agent_record_read(&work->dirs, &work->record);
+
+    *ret_event = AGENT_EVENT_RECOVERED;
+    if (r == -EPROTO) {
+        note_record(r);
+        return r;
+    }
+    if (r == -EBADMSG)
+        note_record(r);
+    else if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+        log_event(
+            LOG_LEVEL_WARNING, MSG_STORAGE,
+            "The agent's record cannot be read; it is rebuilt from the stores.", LOG_ERRNO(r));
+    if (r < 0)
+        return 0;
+    work->record_exists = true;
+    switch (work->record.intent) {
+    case AGENT_INTENT_IMPORT:
+        *ret_event = recover_import(work);
+        break;
+    case AGENT_INTENT_SUPERSEDE:
+        *ret_event = recover_supersede(work);
+        break;
+    case AGENT_INTENT_REMOVE:
+        *ret_event = AGENT_EVENT_RESUME_REMOVE;
+        break;
+    case AGENT_INTENT_NONE:
+        break;
+    }
+    return 0;
+}
+
+/* ---- check ---- */
+
+static int64_t not_before_of(const struct store_certificate *certificate) {
+    int64_t not_before = 0;
+
+    (void)x509_not_before(certificate->leaf, &not_before);
+    return not_before;
+}
+
+/* Without a record: the newest that works is the current one; what else is ours goes. */
+static enum agent_event rebuild(struct agent_work *work, struct store_certificates *found) {
+    struct store_certificate *newest = NULL;
+    size_t count = 0;
+    uint8_t spki[SHA256_SIZE];
+
+    for (size_t i = 0; i < work->set.count; i++) {
+        for (size_t j = 0; j < found[i].count; j++) {
+            struct store_certificate *one = &found[i].items[j];
+
+            count++;
+            if (one->verified && (!newest || not_before_of(one) > not_before_of(newest)))
+                newest = one;
+        }
+    }
+    if (!newest) {
+        /* what does not work is swept when the next one is installed */
+        work->wanted = "lost";
+        work->wanted_later = count == 0;
+        return AGENT_EVENT_CHECKED;
+    }
+    if (x509_cert_spki_sha256(newest->leaf, spki) < 0)
+        return AGENT_EVENT_CHECKED;
+    (void)mark_verified(work, found, spki);
+    memcpy(work->record.device_uuid, work->settings.device_uuid, sizeof work->record.device_uuid);
+    if (newest->issuer)
+        (void)agent_record_add_issuer(&work->record, newest->issuer);
+    agent_work_set_current(work, newest->leaf, newest->request_id);
+    /* it was installed about when it was made */
+    work->record.installed_at = not_before_of(newest);
+    agent_work_plan_renewal(work);
+    work->record.intent = AGENT_INTENT_SUPERSEDE;
+    log_event(
+        LOG_LEVEL_NOTICE, MSG_STORAGE,
+        "The agent's record was missing and has been rebuilt from the certificate stores.",
+        LOG_TEXT("SERIAL", (const char *)work->record.serial));
+    if (agent_work_write_record(work) < 0)
+        return AGENT_EVENT_CHECKED;
+    return AGENT_EVENT_RESUME_SUPERSEDE;
+}
+
+/* A store that cannot be opened is no lost certificate: nothing could be put there either. */
+static const char *judge_store(
+    const struct store_set_item *item, struct store_certificates *found, const uint8_t *spki) {
+    if (!item->listed || (!item->store && item->reason != REASON_STORE_MISSING))
+        return NULL;
+    if (item->store && find_verified(found, spki))
+        return NULL;
+    return item->current ? "lost" : "store_added";
+}
+
+/* The clock was set back behind the installation, or the server has changed the age at which to
+ * renew. */
+static bool replan(struct agent_work *work) {
+    struct agent_record *record = &work->record;
+    int64_t now = clock_wall_s(work->clock);
+
+    if (record->installed_at > now + CLOCK_TOLERANCE_S)
+        record->installed_at = now;
+    else if (renew_after(work) == record->renew_after_s)
+        return false;
+    agent_work_plan_renewal(work);
+    return true;
+}
+
+static enum agent_event compare(struct agent_work *work, struct store_certificates *found) {
+    const struct agent_record *record = &work->record;
+    bool superfluous = record->old_count > 0;
+    bool works = mark_verified(work, found, record->spki) != NULL;
+
+    for (size_t i = 0; i < work->set.count; i++) {
+        const char *wanted = judge_store(&work->set.items[i], &found[i], record->spki);
+
+        if (wanted && (!work->wanted || strcmp(wanted, "lost") == 0))
+            work->wanted = wanted;
+        if (work->set.items[i].verified && found[i].count > 1)
+            superfluous = true;
+    }
+    if (replan(work))
+        (void)agent_work_write_record(work);
+    if (!work->wanted && clock_wall_s(work->clock) >= record->renew_at)
+        work->wanted = "due";
+    if (!works || !superfluous)
+        return AGENT_EVENT_CHECKED;
+    work->record.intent = AGENT_INTENT_SUPERSEDE;
+    return agent_work_write_record(work) < 0 ? AGENT_EVENT_CHECKED : AGENT_EVENT_RESUME_SUPERSEDE;
+}
+
+enum agent_event agent_work_check(struct agent_work *work) {
+    CLEANUP_OURS struct ours ours = {0};
+    struct store_certificates found[STORE_MAX];
+    enum agent_event event = AGENT_EVENT_CHECKED;
+
+    work->wanted = NULL;
+    work->wanted_later = false;
+    if (!agent_record_has_current(&work->record) && !work->settings.present)
+        return event;
+    agent_work_ours(work, &ours);
+    store_set_list(&work->set, &work->dirs, &work->record);
+    (void)store_set_open(&work->set, false);
+    store_set_find(&work->set, &ours, found);
+    if (agent_record_has_current(&work->record))
+        event = compare(work, found);
+    else
+        event = rebuild(work, found);
+    store_set_release(found);
+    return event;
+}
