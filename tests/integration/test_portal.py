@@ -1,0 +1,151 @@
+"""The portal as real Chromium shows it."""
+import time
+
+import pytest
+from harness import browser, certs, est, nss, waiting
+
+# a browser that runs has up to this long to read its policy before anything is imported (POLICY_SETTLE_S, and its own 5 to 9 s)
+SETTLE = 60
+
+
+@pytest.fixture
+def before(world):
+    """Server and enrolled device, alice managed and her agent attached, the switch off; her browser trusts the test's TLS CA."""
+    world.start_server()
+    device = world.add_device().start()
+    device.enroll(world.server)
+    world.manage("alice", device)
+    nss.Database("alice").create().trust_tls_ca(world.server.tls_ca)
+    device.agent("alice")
+    device.wait_user("alice", agent_attached=True)
+    return world
+
+
+def portal(world):
+    return world.server.portal_url + "/"
+
+
+def test_trusted_renewed_off(before):
+    before.server.distribution("on")
+    user = before.device.wait_user("alice", state="installed")
+    with browser.Browser("alice") as chromium:
+        status, fields = chromium.visit(portal(before))
+        assert status == "trusted", fields
+        assert fields["user"] and fields["device"] == before.device.uuid and fields["serial"] == user["serial"] and fields["expires"]
+        assert before.device.ctl("renew", uid=1000).returncode == 0
+        new = before.device.wait_user("alice", state="installed", serial=lambda serial: serial != user["serial"])
+        waiting.until(lambda: chromium.revisit("trusted")[1]["serial"] == new["serial"], "the new serial")
+        before.server.distribution("off")
+        status, fields = waiting.until(lambda: (lambda page: page[0] == "unmanaged" and page)(chromium.revisit()), "unmanaged")
+        assert fields["reason"] and fields["remedy"]
+        before.device.wait_gone("alice")
+
+
+def test_browser_that_was_there_before_the_certificate(before):
+    """Opened without a certificate: unmanaged. Then the certificate comes: no restart, no prompt, trusted."""
+    with browser.Browser("alice") as chromium:
+        status, fields = chromium.visit(portal(before))
+        assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
+        main = chromium.chromium_pids()[0]
+        before.server.distribution("on")
+        user = before.device.wait_user("alice", state="installed", timeout=SETTLE)
+        status, fields = waiting.until(lambda: (lambda page: page[0] == "trusted" and page)(chromium.revisit()), "trusted", SETTLE)
+        assert fields["serial"] == user["serial"]
+        assert chromium.chromium_pids()[0] == main, "the same browser"
+
+
+def test_revocation_shows_on_an_open_connection(before):
+    before.server.distribution("on")
+    user = before.device.wait_user("alice", state="installed")
+    with browser.Browser("alice") as chromium:
+        assert chromium.visit(portal(before))[0] == "trusted"
+        before.server.cli("certificate", "revoke", user["serial"])
+        status, fields = chromium.revisit()
+        assert status == "unmanaged", fields
+        assert fields["reason"]
+
+
+@pytest.mark.parametrize("change", ["paused", "unassign", "user", "device"])
+def test_every_way_of_becoming_unmanaged_shows_on_reload(before, change):
+    server = before.server
+    server.distribution("on")
+    before.device.wait_user("alice", state="installed")
+    actions = {"paused": lambda: server.distribution("paused"), "unassign": lambda: server.cli("unassign", "u-alice", before.device.uuid),
+               "user": lambda: server.cli("user", "remove", "u-alice"), "device": lambda: server.cli("device", "remove", before.device.uuid)}
+    with browser.Browser("alice") as chromium:
+        assert chromium.visit(portal(before))[0] == "trusted"
+        actions[change]()
+        status, fields = chromium.revisit()
+        assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
+
+
+def test_unmanaged_user_sees_why(before):
+    before.server.distribution("on")
+    before.device.wait_user("alice", state="installed")
+    nss.Database("carol").create().trust_tls_ca(before.server.tls_ca)
+    with browser.Browser("carol") as chromium:
+        status, fields = chromium.visit(portal(before))
+        assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
+
+
+def test_two_users_each_see_themselves(before):
+    before.manage("bob", before.device)
+    nss.Database("bob").create().trust_tls_ca(before.server.tls_ca)
+    before.device.agent("bob")
+    before.server.distribution("on")
+    for name in ("alice", "bob"):
+        serial = before.device.wait_user(name, state="installed")["serial"]
+        with browser.Browser(name) as chromium:
+            status, fields = chromium.visit(portal(before))
+            assert (status, fields["serial"]) == ("trusted", serial)
+            assert name in fields["user"].lower()
+
+
+def session_of(world, identity):
+    """What the page's script does, by hand: page, check on a fresh host name, session. Returns (answer, cookie)."""
+    page = est.request(world.server, "GET", "/", port=world.server.portal_port)
+    cookie = page.headers["Set-Cookie"].split(";")[0]
+    return page, cookie
+
+
+def test_page_is_safe_to_show(before):
+    page, cookie = session_of(before, None)
+    assert page.status == 200 and 'data-status="' in page.body.decode()
+    headers = {name.lower(): value for name, value in page.headers.items()}
+    attributes = headers["set-cookie"].lower()
+    assert "secure" in attributes and "httponly" in attributes and "samesite" in attributes
+    assert "default-src" in headers["content-security-policy"] and "unsafe-inline" not in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store" and headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_made_up_or_repeated_answer_is_not_taken(before):
+    page, cookie = session_of(before, None)
+    for answer in ("", "x", "A" * 4000, "e30.e30.AAAA"):
+        reply = est.request(before.server, "POST", "/session", f"answer={answer}".encode(),
+                            {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded", "Origin": before.server.portal_url},
+                            port=before.server.portal_port)
+        assert reply.status >= 400, (answer, reply.status)
+    state = est.request(before.server, "GET", "/", headers={"Cookie": cookie, "Accept": "application/json"}, port=before.server.portal_port)
+    assert state.json["status"] != "trusted"
+
+
+def test_cross_origin_requests_get_no_credentialed_answer(before):
+    reply = est.request(before.server, "GET", "/check?n=abc", headers={"Origin": "https://evil.example", "Host": f"x.check.localhost:{before.server.portal_port}"},
+                        port=before.server.portal_port)
+    assert reply.headers.get("Access-Control-Allow-Origin") != "https://evil.example"
+    assert reply.headers.get("Access-Control-Allow-Origin") != "*"
+
+
+def test_expired_certificate_is_unmanaged(make_world):
+    world = make_world({"issue": {"user_lifetime": "5s", "renew_after": "4s"}})
+    server = world.start_server()
+    server.cli("user", "add", "u1")
+    device = est.RawDevice(server).enroll()
+    server.cli("assign", "u1", device.uuid, "una")
+    server.distribution("on")
+    _, _, leaf = device.issue_user("u1")
+    assert est.auth(server, leaf) == 204
+    end = time.time() + 5
+    est.wait_until(end)
+    waiting.until(lambda: est.auth(server, leaf) == 403, "expired counts as unmanaged")
+    assert certs.openssl("x509", "-inform", "DER", "-noout", "-enddate", stdin=leaf)

@@ -1,0 +1,284 @@
+"""Certificate stores in every bad condition: never recreated, never damaged, named, and used once they are well again."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+from harness import accounts, nss, programs, waiting
+
+HOME = pathlib.Path("/home/alice")
+
+
+@pytest.fixture
+def ready(world):
+    """Alice is managed, her agent is attached, the switch is off."""
+    device = world.setup("alice", on=False)
+    device.wait_user("alice", agent_attached=True)
+    return world
+
+
+def store_code(world, *codes):
+    """Until alice's status names the store with one of these codes."""
+    def named(user):
+        return any(store.get("code") in codes for store in user["stores"]) or user.get("code") in codes
+    world.device.wait_status(lambda status: any(user["name"] == "alice" and named(user) for user in status["users"]), f"{codes}")
+    user = world.device.user("alice")
+    assert user["remedy"] or user["stores"]
+    return user
+
+
+def well_again(world):
+    world.device.ctl("renew")
+    user = world.device.wait_user("alice", state="installed")
+    contents = nss.Database("alice").contents()
+    assert len(contents.ours) == 1 and len(contents.keys) == 1
+    return user
+
+
+def test_no_database_at_all(ready):
+    """The agent makes it where Chromium will look, as Chromium would."""
+    ready.server.distribution("on")
+    ready.device.wait_user("alice", state="installed")
+    database = nss.Database("alice")
+    assert database.directory.stat().st_mode & 0o777 == 0o700
+    assert (database.directory / "key4.db").stat().st_mode & 0o777 == 0o600
+    assert not (HOME / ".pki").exists(), "never made: it would hide the other"
+    assert len(database.contents().ours) == 1
+
+
+def test_the_older_place_wins_where_it_exists(ready):
+    old = nss.Database("alice", HOME / ".pki/nssdb").create()
+    newer = nss.Database("alice").create()
+    ready.server.distribution("on")
+    ready.device.wait_user("alice", state="installed")
+    assert len(old.contents().ours) == 1
+    assert len(newer.contents().ours) in (0, 1)
+
+
+def test_an_empty_older_place_counts(ready):
+    programs.run(["mkdir", "-p", "-m", "0700", str(HOME / ".pki/nssdb")], uid=1000)
+    ready.server.distribution("on")
+    ready.device.wait_user("alice", state="installed")
+    assert len(nss.Database("alice", HOME / ".pki/nssdb").contents().ours) == 1
+
+
+def test_others_certificates_are_never_touched(ready):
+    from harness import certs
+    database = nss.Database("alice").create()
+    folder = certs.scratch()
+    certificate, key = certs.self_signed(folder, "Example Device Trust Certificate - deadbeef")
+    bundle = folder / "mine.p12"
+    certs.openssl("pkcs12", "-export", "-in", certificate, "-inkey", key, "-out", bundle, "-passout", "pass:x", "-name",
+                  "Example Device Trust Certificate - deadbeef")
+    folder.chmod(0o755)
+    bundle.chmod(0o644)
+    done = database.tool("-i", str(bundle), "-W", "x", "-K", "", name="pk12util")
+    assert done.returncode == 0, done.stdout + done.stderr
+    before = database.contents()
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed")
+    ready.device.ctl("renew", uid=1000)
+    ready.device.wait_user("alice", state="installed", serial=lambda serial: serial != user["serial"])
+    assert set(before.certificates) <= set(database.contents().certificates) and set(before.keys) <= set(database.contents().keys)
+    ready.server.distribution("off")
+    ready.device.wait_gone("alice")
+    assert database.contents() == before
+
+
+def test_master_password(ready):
+    database = nss.Database("alice").create("secret")
+    before = database.files_hash()
+    ready.server.distribution("on")
+    user = store_code(ready, "store-password")
+    assert "master password" in user.get("remedy", "") or any("password" in str(store) for store in user["stores"])
+    assert database.files_hash() == before, "left as it is"
+    shutil.rmtree(database.directory)
+    database.create()
+    well_again(ready)
+
+
+@pytest.mark.parametrize("file", ["key4.db", "cert9.db"])
+def test_corrupt_database(ready, file):
+    database = nss.Database("alice").create()
+    path = database.directory / file
+    data = bytearray(path.read_bytes())
+    data[:200] = b"this is no database any more".ljust(200, b"!")
+    path.write_bytes(data)
+    before = database.files_hash()
+    ready.server.distribution("on")
+    store_code(ready, "store-corrupt")
+    assert database.files_hash() == before, "left as it is"
+    shutil.rmtree(database.directory)
+    well_again(ready)
+
+
+def test_read_only_database(ready):
+    database = nss.Database("alice").create()
+    for path in database.directory.iterdir():
+        path.chmod(0o400)
+    database.directory.chmod(0o500)
+    before = database.files_hash()
+    ready.server.distribution("on")
+    store_code(ready, "store-read-only")
+    assert database.files_hash() == before
+    database.directory.chmod(0o700)
+    for path in database.directory.iterdir():
+        path.chmod(0o600)
+    well_again(ready)
+
+
+def test_read_only_file_system(ready):
+    nss.Database("alice").create()
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    subprocess.run(["mount", "--bind", str(HOME), str(HOME)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(HOME)], check=True)
+        agent.start()
+        ready.server.distribution("on")
+        store_code(ready, "store-read-only", "record-write")
+    finally:
+        agent.stop()
+        subprocess.run(["umount", str(HOME)], check=True)
+    agent.start()
+    well_again(ready)
+
+
+def test_home_is_full(ready):
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=0700,uid=1000,gid=1000", "tmpfs", str(HOME)], check=True)
+    try:
+        database = nss.Database("alice").create()
+        with open(HOME / "ballast", "wb") as ballast:
+            try:
+                while True:
+                    ballast.write(b"x" * 4096)
+                    ballast.flush()
+            except OSError:
+                pass
+        agent.start()
+        ready.server.distribution("on")
+        store_code(ready, "store-full", "record-write", "storage")
+        assert database.contents().keys == () and database.contents().ours == [], "nothing half done"
+        (HOME / "ballast").unlink()
+        user = well_again(ready)
+        assert database.serials() == [user["serial"]]
+    finally:
+        agent.stop()
+        subprocess.run(["umount", str(HOME)], check=True)
+
+
+def test_home_full_at_renewal_keeps_the_old_credential(ready):
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=0700,uid=1000,gid=1000", "tmpfs", str(HOME)], check=True)
+    try:
+        agent.start()
+        ready.server.distribution("on")
+        old = ready.device.wait_user("alice", state="installed")
+        with open(HOME / "ballast", "wb") as ballast:
+            try:
+                while True:
+                    ballast.write(b"x" * 1024)
+                    ballast.flush()
+            except OSError:
+                pass
+        ready.device.ctl("renew")
+        store_code(ready, "store-full", "record-write", "storage")
+        (HOME / "ballast").unlink()
+        database = nss.Database("alice")
+        assert database.serials() == [old["serial"]] and len(database.contents().keys) == 1
+        new = well_again(ready)
+        waiting.until(lambda: database.serials() == [new["serial"]], "renewed at last")
+    finally:
+        agent.stop()
+        subprocess.run(["umount", str(HOME)], check=True)
+
+
+def test_home_is_missing(ready):
+    shutil.rmtree(HOME)
+    ready.server.distribution("on")
+    store_code(ready, "store-missing", "record-write", "store-none")
+    assert not HOME.exists(), "a home is never made"
+    accounts.make_home("alice")
+    well_again(ready)
+
+
+def test_home_of_somebody_else(ready):
+    os.chown(HOME, 1001, 1001)
+    ready.server.distribution("on")
+    waiting.until(lambda: (ready.device.user("alice") or {}).get("code") not in (None, "none"), "named")
+    assert not (HOME / ".local").exists()
+    os.chown(HOME, 1000, 1000)
+    well_again(ready)
+
+
+def test_symbolic_link_in_the_way_of_the_record(ready):
+    programs.run(["mkdir", "-p", str(HOME / ".local/state")], uid=1000)
+    target = pathlib.Path("/home/bob/stolen")
+    programs.run(["ln", "-s", str(target), str(HOME / ".local/state/devtrust")], uid=1000)
+    ready.server.distribution("on")
+    waiting.until(lambda: (ready.device.user("alice") or {}).get("code") not in (None, "none")
+                  or ready.device.user("alice")["state"] == "installed", "an end")
+    assert not target.exists()
+
+
+def test_pkcs11_module_of_the_user_is_not_loaded(ready):
+    """The agent opens stores without the modules that pkcs11.txt names."""
+    database = nss.Database("alice").create()
+    trap = HOME / "trap.so"
+    text = (database.directory / "pkcs11.txt").read_text(encoding="utf-8")
+    (database.directory / "pkcs11.txt").write_text(f"{text}\nlibrary={trap}\nname=trap\n\n", encoding="utf-8")
+    ready.server.distribution("on")
+    ready.device.wait_user("alice", state="installed")
+    maps = pathlib.Path("/proc", str(ready.device.agents["alice"].program.pid), "maps").read_text(encoding="utf-8")
+    assert "trap.so" not in maps and "trap" in (database.directory / "pkcs11.txt").read_text(encoding="utf-8")
+
+
+def test_record_lost_is_rebuilt_from_the_stores(ready):
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed")
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    agent.record.unlink()
+    agent.start()
+    waiting.until(agent.record.exists, "rebuilt")
+    ready.device.wait_user("alice", agent_attached=True)
+    assert agent.database.serials() == [user["serial"]] and len(agent.database.contents().keys) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": "other", "version": 1}', "\0\0\0"])
+def test_record_broken_is_rebuilt(ready, text):
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed")
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    agent.record.write_text(text, encoding="ascii")
+    agent.start()
+    waiting.until(lambda: user["serial"] in agent.record.read_text(encoding="utf-8"), "rebuilt")
+    assert agent.database.serials() == [user["serial"]]
+
+
+def test_certificate_deleted_by_hand_is_made_anew(ready):
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed")
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    shutil.rmtree(agent.database.directory)
+    agent.start()
+    new = ready.device.wait_user("alice", state="installed", serial=lambda serial: serial != user["serial"])
+    assert agent.database.serials() == [new["serial"]] and len(agent.database.contents().keys) == 1
+
+
+def test_a_new_store_asks_for_a_renewal(ready):
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed")
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    added = nss.Database("alice", HOME / ".pki/nssdb").create()
+    agent.start()
+    new = ready.device.wait_user("alice", state="installed", serial=lambda serial: serial != user["serial"])
+    waiting.until(lambda: added.serials() == [new["serial"]], "in the new store")
+    waiting.until(lambda: agent.database.serials() in ([], [new["serial"]]), "no old one is left")
