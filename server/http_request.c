@@ -82,6 +82,15 @@ const char *http_request_header(const struct http_request *request, const char *
     return evhttp_find_header(evhttp_request_get_input_headers(request->req), name);
 }
 
+size_t http_request_header_count(const struct http_request *request, const char *name) {
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->req);
+    size_t count = 0;
+    for (const struct evkeyval *header = headers->tqh_first; header; header = header->next.tqe_next)
+        if (strcasecmp(header->key, name) == 0)
+            count++;
+    return count;
+}
+
 /* RFC 6265 4.2.1: pairs separated by "; ". */
 int http_request_cookie(
     const struct http_request *request, const char *name, char *ret, size_t size) {
