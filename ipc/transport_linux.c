@@ -33,7 +33,8 @@ static int transport_address(const char *path, struct sockaddr_un *ret, socklen_
 }
 
 static int transport_split(const char *path, char **ret_directory, char **ret_name) {
-    char CLEANUP_FREE *for_directory = strdup(path), CLEANUP_FREE *for_name = strdup(path);
+    char CLEANUP_FREE *for_directory = strdup(path);
+    char CLEANUP_FREE *for_name = strdup(path);
     if (!for_directory || !for_name)
         return -ENOMEM;
     char CLEANUP_FREE *directory = strdup(dirname(for_directory));
@@ -96,7 +97,8 @@ int transport_listen(const char *path) {
     int r = transport_address(path, &address, &address_size);
     if (r < 0)
         return r;
-    char CLEANUP_FREE *directory = NULL, CLEANUP_FREE *name = NULL;
+    char CLEANUP_FREE *directory = NULL;
+    char CLEANUP_FREE *name = NULL;
     r = transport_split(path, &directory, &name);
     if (r < 0)
         return r;

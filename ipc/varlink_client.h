@@ -1,6 +1,8 @@
 /* A Varlink client on a libuv loop, and a blocking one for command-line tools. */
 #pragma once
 
+#include "common/secret.h"
+
 #include <json-c/json_object.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -51,6 +53,10 @@ struct varlink_stream *varlink_stream_free(struct varlink_stream *stream);
 int varlink_stream_send(
     struct varlink_stream *stream, const char *method, struct json_object *parameters, bool more,
     bool oneway);
+
+/** Sends the text of a whole call, without its NUL, that no copy is made of: it holds a secret.
+ * Errors as above. */
+int varlink_stream_send_secret(struct varlink_stream *stream, const struct secret *message);
 
 /** Waits for one reply. *ret_error is NULL for a good one. Both outputs are the caller's
  * (json_object_put, free). Returns 0, -ETIMEDOUT, -ECONNRESET (the connection ended), -EBADMSG,

@@ -144,6 +144,14 @@ int varlink_stream_send(
     return stream_write(stream, text, size);
 }
 
+int varlink_stream_send_secret(struct varlink_stream *stream, const struct secret *message) {
+    size_t size = secret_size(message);
+    if (size > VARLINK_CALL_MAX)
+        return -EMSGSIZE;
+    int r = stream_write(stream, (const char *)secret_data((struct secret *)message), size);
+    return r < 0 ? r : stream_write(stream, "", 1);
+}
+
 static int stream_take_reply(
     const char *text, size_t size, struct json_object **ret_parameters, char **ret_error,
     bool *ret_continues) {

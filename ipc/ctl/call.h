@@ -1,0 +1,33 @@
+/* One call to the daemon, and what its failures mean for a person. */
+#pragma once
+
+#include "ipc/ctl/ctl.h"
+
+#include "ipc/varlink_client.h"
+
+#include "common/cleanup.h"
+#include "common/secret.h"
+
+/** Connects to the daemon and checks who it is. Returns CTL_GOOD and *ret, or an exit status after
+ * having said why. */
+int ctl_connect(struct ctl *ctl, struct varlink_stream **ret);
+
+/** Connects, calls, waits for the one answer. Owns `parameters` (NULL: none). Returns CTL_GOOD and
+ * *ret (json_object_put), or an exit status after having said why. */
+int ctl_call(
+    struct ctl *ctl, const char *method, struct json_object *parameters, struct json_object **ret);
+
+/** The same with the text of a whole message, which holds a secret. */
+int ctl_call_secret(struct ctl *ctl, const struct secret *message, struct json_object **ret);
+
+/** Says what an error of the daemon means. Returns the exit status. */
+int ctl_explain_error(struct ctl *ctl, const char *error, struct json_object *parameters);
+
+/** Says why no answer came (what varlink_stream_send() or _receive() returned). Returns the exit
+ * status. */
+int ctl_explain_loss(struct ctl *ctl, int r);
+
+DEFINE_CLEANUP(struct varlink_stream *, varlink_stream_free);
+DEFINE_CLEANUP(struct secret *, secret_free);
+#define CLEANUP_STREAM CLEANUP(varlink_stream_free_ptr)
+#define CLEANUP_SECRET_LOCAL CLEANUP(secret_free_ptr)

@@ -1,0 +1,98 @@
+/* devtrustctl behind its main(): what every command gets and how it answers. Output goes through
+ * two files, so that tests read what a person would. */
+#pragma once
+
+#include "common/reason.h"
+
+#include <json-c/json_object.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define CTL_WIDTH 80 /* columns of human output */
+
+enum ctl_exit {
+    CTL_GOOD = 0,
+    CTL_NO = 1, /* the answer is "no": absent, expired, unmanaged, failed */
+    CTL_USAGE = 2,
+    CTL_UNREACHABLE = 3,
+    CTL_NOT_PERMITTED = 4,
+    CTL_REFUSED = 5,
+};
+
+/* Everything outside the process that commands depend on. */
+struct ctl {
+    FILE *in, *out, *err;
+    bool colour;      /* of `out` */
+    uid_t daemon_uid; /* whose socket is trusted: 0 but in tests */
+    uid_t own_uid;
+    int (*console_user)(uid_t *ret); /* 0, -ENODATA: nobody; a negative errno */
+    int64_t (*now)(void);            /* seconds since 1970 */
+    /* set from the command line */
+    const char *command; /* "cert show", for messages */
+    const char *socket_path;
+    int timeout_ms;
+    bool json;
+};
+
+enum ctl_option {
+    CTL_OPTION_HELP,
+    CTL_OPTION_VERSION,
+    CTL_OPTION_JSON,
+    CTL_OPTION_SOCKET,
+    CTL_OPTION_TIMEOUT,
+    CTL_OPTION_USER,
+    CTL_OPTION_CONSOLE_USER,
+    CTL_OPTION_ALL_USERS,
+    CTL_OPTION_PEM,
+    CTL_OPTION_TOKEN_FILE,
+    CTL_OPTION_CA_PIN,
+    CTL_OPTION_MORE,
+    CTL_OPTION_ONEWAY,
+    CTL_OPTION_COUNT_,
+};
+
+#define CTL_MAX_OPERANDS 2
+
+struct ctl_arguments {
+    const char *options[CTL_OPTION_COUNT_]; /* NULL: not given; "" for one that takes no argument */
+    const char *operands[CTL_MAX_OPERANDS];
+    unsigned operand_count;
+};
+
+/** The whole program. Returns the exit status. */
+int ctl_main(struct ctl *ctl, int argc, char *const *argv);
+
+/* ---- commands; each returns the exit status ---- */
+int ctl_status(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_cert_show(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_enroll(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments);
+
+/* ---- what commands share ---- */
+
+/** Says what is wrong with the command line and how to learn more. Returns CTL_USAGE. */
+int ctl_usage(struct ctl *ctl, const char *text, const char *argument);
+
+/** Says what is wrong and what to do, with --json as an object on `out`. Returns the exit status of
+ * the reason. */
+int ctl_fail(struct ctl *ctl, enum reason reason);
+
+/** The same with texts; `detail` (may be NULL) is escaped. Returns `status`. */
+int ctl_fail_with(
+    struct ctl *ctl, int status, const char *code, const char *text, const char *detail,
+    const char *remedy);
+
+/** Prints a JSON value on `out`: one line with --json, indented without. */
+void ctl_print_json(struct ctl *ctl, struct json_object *value);
+
+/** Seconds since 1970 on this machine's clock, for ctl.now. */
+int64_t ctl_system_now(void);
+
+/** The user who is active at seat0 (sd_seat_get_active), for ctl.console_user. */
+int ctl_console_user(uid_t *ret);

@@ -1,0 +1,36 @@
+/* devtrustctl: shows and steers devtrust on this device. What it does is in ctl.c and the commands.
+ */
+#include "ipc/ctl/ctl.h"
+
+#include "common/secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* https://no-color.org */
+static bool wants_colour(void) {
+    const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no_color && *no_color) && terminal &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+int main(int argc, char **argv) {
+    (void)secret_harden_process(); /* a token passes through; without it things work as well */
+    struct ctl ctl = {
+        .in = stdin,
+        .out = stdout,
+        .err = stderr,
+        .colour = wants_colour(),
+        .daemon_uid = 0,
+        .own_uid = geteuid(),
+        .console_user = ctl_console_user,
+        .now = ctl_system_now,
+    };
+    int status = ctl_main(&ctl, argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("devtrustctl: standard output");
+        return status == CTL_GOOD ? CTL_NO : status;
+    }
+    return status;
+}

@@ -1,0 +1,111 @@
+/* See text.h. */
+#include "ipc/ctl/text.h"
+
+#include "common/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+const char *text_time(int64_t seconds, char ret[TEXT_TIME_SIZE]) {
+    time_t when = (time_t)seconds;
+    struct tm local;
+    if (!localtime_r(&when, &local) ||
+        strftime(ret, TEXT_TIME_SIZE, "%Y-%m-%d %H:%M %Z", &local) == 0)
+        snprintf(ret, TEXT_TIME_SIZE, "@%" PRId64, seconds);
+    return ret;
+}
+
+static const struct {
+    int64_t seconds;
+    const char *one, *many;
+} units[] = {
+    {86400, "day", "days"},
+    {3600, "hour", "hours"},
+    {60, "minute", "minutes"},
+    {1, "second", "seconds"},
+};
+
+const char *text_distance(int64_t seconds, int64_t now, char ret[TEXT_TIME_SIZE]) {
+    int64_t distance = 0;
+    if (__builtin_sub_overflow(seconds, now, &distance) || distance == 0 || distance == INT64_MIN) {
+        snprintf(ret, TEXT_TIME_SIZE, "now");
+        return ret;
+    }
+    int64_t length = distance < 0 ? -distance : distance;
+    size_t i = 0;
+    /* two of a unit at least, so that 47 hours are not "1 day" */
+    while (units[i].seconds > 1 && length < 2 * units[i].seconds)
+        i++;
+    int64_t count = length / units[i].seconds;
+    const char *unit = count == 1 ? units[i].one : units[i].many;
+    snprintf(
+        ret, TEXT_TIME_SIZE, distance > 0 ? "in %" PRId64 " %s" : "%" PRId64 " %s ago", count,
+        unit);
+    return ret;
+}
+
+const char *text_time_and_distance(int64_t seconds, int64_t now, char ret[2 * TEXT_TIME_SIZE]) {
+    char when[TEXT_TIME_SIZE], distance[TEXT_TIME_SIZE];
+    snprintf(
+        ret, 2 * (size_t)TEXT_TIME_SIZE, "%s (%s)", text_time(seconds, when),
+        text_distance(seconds, now, distance));
+    return ret;
+}
+
+const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]) {
+    return log_escape(text ? text : "", text ? strlen(text) : 0, ret, TEXT_SAFE_SIZE);
+}
+
+unsigned text_columns(const char *text) {
+    unsigned columns = 0;
+    for (; *text; text++)
+        if (((unsigned char)*text & 0xc0) != 0x80) /* not a continuation byte of UTF-8 */
+            columns++;
+    return columns;
+}
+
+static const char *const colours[] = {
+    [TEXT_PLAIN] = "",       [TEXT_GOOD] = "\033[32m", [TEXT_WARN] = "\033[33m",
+    [TEXT_BAD] = "\033[31m", [TEXT_BOLD] = "\033[1m",
+};
+
+const char *text_begin(const struct ctl *ctl, enum text_colour colour) {
+    return ctl->colour ? colours[colour] : "";
+}
+
+const char *text_end(const struct ctl *ctl, enum text_colour colour) {
+    return ctl->colour && colour != TEXT_PLAIN ? "\033[0m" : "";
+}
+
+/* Bytes of the next line: as many words as fit, or the first word cut where it alone does not. */
+static size_t line_length(const char *text, unsigned columns) {
+    size_t fits = 0, at = 0;
+    unsigned used = 0;
+    while (text[at]) {
+        if (text[at] == ' ')
+            fits = at;
+        if (((unsigned char)text[at] & 0xc0) != 0x80 && ++used > columns)
+            return fits ? fits : at;
+        at++;
+    }
+    return at;
+}
+
+void text_paragraph(
+    const struct ctl *ctl, FILE *file, const char *label, unsigned indent, const char *text,
+    enum text_colour colour) {
+    char safe[TEXT_SAFE_SIZE];
+    const char *at = text_safe(text, safe);
+    unsigned used = text_columns(label);
+    fprintf(file, "%s%*s", label, used < indent ? (int)(indent - used) : 0, "");
+    do {
+        size_t length = line_length(at, CTL_WIDTH - indent);
+        fprintf(
+            file, "%s%.*s%s\n", text_begin(ctl, colour), (int)length, at, text_end(ctl, colour));
+        at += length;
+        at += strspn(at, " ");
+        if (*at)
+            fprintf(file, "%*s", (int)indent, "");
+    } while (*at);
+}

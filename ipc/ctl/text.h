@@ -1,0 +1,35 @@
+/* Text for people: local times with their zone, spans in words, paragraphs and tables that fit the
+ * screen, colour. */
+#pragma once
+
+#include "ipc/ctl/ctl.h"
+
+#define TEXT_TIME_SIZE 64
+
+/** "2026-12-20 14:03 CET". Returns `ret`. */
+const char *text_time(int64_t seconds, char ret[TEXT_TIME_SIZE]);
+
+/** "in 29 days", "3 hours ago", "now". Returns `ret`. */
+const char *text_distance(int64_t seconds, int64_t now, char ret[TEXT_TIME_SIZE]);
+
+/** Both: "2026-12-20 14:03 CET (in 29 days)". Returns `ret`. */
+const char *text_time_and_distance(int64_t seconds, int64_t now, char ret[2 * TEXT_TIME_SIZE]);
+
+/** Foreign text made safe for a terminal; always valid, at most 256 bytes of it. */
+#define TEXT_SAFE_SIZE 1024
+const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]);
+
+/** Columns that a text takes: characters, not bytes. */
+unsigned text_columns(const char *text);
+
+enum text_colour { TEXT_PLAIN, TEXT_GOOD, TEXT_WARN, TEXT_BAD, TEXT_BOLD };
+
+/** Escape sequences to begin and to end a colour; empty without colour. */
+const char *text_begin(const struct ctl *ctl, enum text_colour colour);
+const char *text_end(const struct ctl *ctl, enum text_colour colour);
+
+/** Prints `label`, padded to `indent` columns, and then `text`, wrapped at CTL_WIDTH with the same
+ * indent. `text` is made safe. */
+void text_paragraph(
+    const struct ctl *ctl, FILE *file, const char *label, unsigned indent, const char *text,
+    enum text_colour colour);
