@@ -6,10 +6,12 @@
 #include "common/log.h"
 #include "common/log_messages.h"
 #include "common/version.h"
+#include "server/auth_handlers.h"
 #include "server/ca.h"
 #include "server/certificate.h"
 #include "server/cli.h"
 #include "server/commands.h"
+#include "server/crl_handlers.h"
 #include "server/est_handlers.h"
 #include "server/event_hub.h"
 #include "server/fleet.h"
@@ -17,6 +19,7 @@
 #include "server/installation.h"
 #include "server/listener.h"
 #include "server/maintenance.h"
+#include "server/portal.h"
 #include "server/server.h"
 #include "server/state_handlers.h"
 #include "server/tls.h"
@@ -163,7 +166,8 @@ static int listen_command(struct serving *serving) {
 
 static int add_routes(struct http_server *http) {
     static const struct http_route *const tables[] = {
-        est_routes, event_routes, state_routes, report_routes, command_routes,
+        est_routes,     event_routes,  state_routes, report_routes,
+        command_routes, portal_routes, auth_routes,  crl_routes,
     };
     for (size_t i = 0; i < ARRAY_LENGTH(tables); i++) {
         int r = http_server_add_routes(http, tables[i]);
@@ -250,6 +254,10 @@ static int start(struct serving *serving) {
     if (r >= 0)
         r = event_hub_new(server, &server->hub);
     if (r >= 0)
+        r = portal_new(server, &server->portal);
+    if (r >= 0)
+        r = crl_cache_new(&server->crl_cache);
+    if (r >= 0)
         r = start_listeners(serving);
     return r < 0 ? r
                  : maintenance_new(
@@ -293,6 +301,8 @@ struct serving *serving_free(struct serving *serving) {
     server->http = http_server_free(server->http);
     SSL_CTX_free(serving->devices_tls);
     SSL_CTX_free(serving->portal_tls);
+    portal_free(server->portal);
+    crl_cache_free(server->crl_cache);
     ca_free(server->ca);
     db_close(server->db);
     if (serving->terminate)
