@@ -134,7 +134,7 @@ static int take_session(
     int r = http_request_cookie(request, COOKIE, ret, PORTAL_SESSION_SIZE);
 
     if (r == 0)
-        r = portal_session_check(portal->tokens, ret);
+        r = portal_session_check(portal->tokens, ret, make);
     if (r == 0 || !make)
         return r;
     r = portal_session_make(portal->tokens, ret);
@@ -355,7 +355,7 @@ static int read_answer(
 }
 
 static void send_view(
-    struct http_request *request, struct server *server, const struct portal_view *view,
+    struct http_request *request, struct server *server, int status, const struct portal_view *view,
     const char *session) {
     char next[URL_SIZE];
     struct json_object *object = portal_view_json(view);
@@ -369,7 +369,7 @@ static void send_view(
         return;
     }
     add_common_headers(request, server->portal);
-    http_send_json(request, 200, object);
+    http_send_json(request, status, object);
 }
 
 static void judge_answer(struct http_request *request, struct server *server, const char *answer) {
@@ -378,7 +378,7 @@ static void judge_answer(struct http_request *request, struct server *server, co
     const struct portal_proof *proved = NULL;
     struct portal_view view;
     char session[PORTAL_SESSION_SIZE];
-    int r = take_session(request, portal, false, session);
+    int status = 200, r = take_session(request, portal, false, session);
 
     if (r == 0 && answer) {
         r = portal_answer_take(portal->tokens, session, answer, &proof);
@@ -389,14 +389,16 @@ static void judge_answer(struct http_request *request, struct server *server, co
         proved = r == 0 ? &proof : NULL;
     }
     /* whatever was wrong with session or answer, the visitor gets the verdict that is left, and a
-     * session to try again with */
+     * session and nonce to try again with */
+    if (r < 0)
+        status = 403;
     r = take_session(request, portal, true, session);
     if (r == 0)
         r = portal_view_final(server, http_request_peer(request), proved, &view);
     if (r < 0)
         http_send_error(request, r);
     else
-        send_view(request, server, &view, session);
+        send_view(request, server, status, &view, session);
 }
 
 static void handle_session(struct http_request *request, struct server *server) {

@@ -31,16 +31,23 @@
       headers: { "Content-Type": "application/json", "Accept": "application/json" },
       body: JSON.stringify({ answer }),
     });
-    if (!reply.ok) throw new Error(`the portal answered ${reply.status}`);
-    return reply.json();
+    const view = await reply.json();
+    if (typeof view.status !== "string") throw new Error(`the portal answered ${reply.status}`);
+    return { view, refused: !reply.ok };
+  };
+
+  const attempt = async () => {
+    const { view, refused } = await submit(await ask(next).catch(() => null));
+    next = view.next ?? next;
+    return { view, refused };
   };
 
   const check = async () => {
     if (running || !next) return;
     running = true;
     try {
-      const view = await submit(await ask(next).catch(() => null));
-      next = view.next ?? next;
+      let { view, refused } = await attempt();
+      if (refused) ({ view } = await attempt()); // the session was over; there is a new one now
       show(view);
     } catch {
       if (main.dataset.status === "checking")

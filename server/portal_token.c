@@ -51,7 +51,8 @@ int portal_tokens_new(
     tokens->random = random;
     tokens->clock = clock;
     tokens->nonce_s = nonce_s;
-    tokens->session_s = session_s;
+    /* a session outlives the nonces that are bound to it */
+    tokens->session_s = session_s > 2 * nonce_s ? session_s : 2 * nonce_s;
     tokens->used = calloc(PORTAL_MAX_USED, sizeof(*tokens->used));
     r = tokens->used ? secret_new(MAC_SIZE, &tokens->key) : -ENOMEM;
     if (r == 0)
@@ -141,13 +142,14 @@ int portal_session_make(struct portal_tokens *tokens, char ret[PORTAL_SESSION_SI
     return make_stamp(tokens, "session", "", clock_wall_s(tokens->clock) + tokens->session_s, ret);
 }
 
-int portal_session_check(struct portal_tokens *tokens, const char *session) {
+int portal_session_check(struct portal_tokens *tokens, const char *session, bool for_nonce) {
     uint8_t stamp[STAMP_SIZE];
+    int64_t needed_s = clock_wall_s(tokens->clock) + (for_nonce ? tokens->nonce_s : 0);
 
     if (hex_decode(session, stamp, sizeof(stamp)) < 0 ||
         !is_sealed(tokens, "session", "", stamp, RANDOM_SIZE + TIME_SIZE))
         return -EBADMSG;
-    return get_time(stamp + RANDOM_SIZE) > clock_wall_s(tokens->clock) ? 0 : -ETIME;
+    return get_time(stamp + RANDOM_SIZE) >= needed_s ? 0 : -ETIME;
 }
 
 int portal_nonce_make(

@@ -30,8 +30,9 @@ struct portal_tokens *portal_tokens_free(struct portal_tokens *tokens);
 /** A new session. Returns 0 or -EIO. */
 int portal_session_make(struct portal_tokens *tokens, char ret[PORTAL_SESSION_SIZE]);
 
-/** Returns 0; -EBADMSG (not made here); -ETIME (too old). */
-int portal_session_check(struct portal_tokens *tokens, const char *session);
+/** Returns 0; -EBADMSG (not made here); -ETIME (too old; `for_nonce`: too old for a new nonce to
+ * end before it does). */
+int portal_session_check(struct portal_tokens *tokens, const char *session, bool for_nonce);
 
 /** A nonce that only an answer for this session can use. Returns 0 or -EIO. */
 int portal_nonce_make(
