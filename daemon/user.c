@@ -176,6 +176,14 @@ static bool key_type_differs(const struct user *user, enum key_type type) {
     return state->key_type_known && state->key_type != type;
 }
 
+/* Enrolled anew: the certificate in the stores is another device's. */
+static bool device_differs(const struct user *user, const struct user_record *record) {
+    X509 *root, *issuer;
+    const char *device_uuid;
+    return user->services->trust(&root, &issuer, &device_uuid, user->services->userdata) &&
+           record->device_uuid[0] && strcmp(record->device_uuid, device_uuid) != 0;
+}
+
 static bool generation_differs(const struct user *user, const struct user_record *record) {
     const struct desired_state *state = user->orders->state;
     return strcmp(state->epoch, record->refused_epoch) != 0 ||
@@ -206,8 +214,9 @@ static enum user_event wanted_event(const struct user *user, const struct user_r
     case USER_SIGNING:
         return user->restarted ? USER_EVENT_RESTART : USER_EVENT_COUNT_;
     case USER_INSTALLED:
-        return key_type_differs(user, record->installed.key_type) ? USER_EVENT_CHANGED
-                                                                  : USER_EVENT_COUNT_;
+        return key_type_differs(user, record->installed.key_type) || device_differs(user, record)
+                   ? USER_EVENT_CHANGED
+                   : USER_EVENT_COUNT_;
     case USER_REFUSED:
         return generation_differs(user, record) ? USER_EVENT_GENERATION : USER_EVENT_COUNT_;
     default:

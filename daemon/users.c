@@ -20,6 +20,7 @@
 struct users {
     struct users_options options;
     struct user_orders orders;
+    struct desired_state state; /* what orders.state points to: a copy without lists of users */
     struct user *list[USERS_MAX];
     size_t count;
     struct wall_timer *timer;
@@ -307,8 +308,40 @@ static void list_user(struct users *users, const struct desired_user *desired) {
     user->listed = true;
 }
 
+static void forget_state(struct users *users) {
+    for (size_t i = 0; i < users->state.trusted_application_count; i++)
+        free(users->state.trusted_applications[i]);
+    free(users->state.trusted_applications);
+    users->state = (struct desired_state){.generation = 0};
+    users->orders.state = NULL;
+}
+
+/* The server link may drop its state when the device is enrolled elsewhere: so a copy is kept. */
+static void keep_state(struct users *users, const struct desired_state *state) {
+    struct desired_state *copy = &users->state;
+    forget_state(users);
+    if (!state)
+        return;
+    *copy = *state;
+    copy->organisation = copy->device = copy->est_label = NULL;
+    copy->portal_patterns = NULL;
+    copy->users = NULL;
+    copy->portal_pattern_count = copy->user_count = copy->trusted_application_count = 0;
+    copy->trusted_applications =
+        state->trusted_application_count
+            ? calloc(state->trusted_application_count, sizeof(*copy->trusted_applications))
+            : NULL;
+    for (size_t i = 0; copy->trusted_applications && i < state->trusted_application_count; i++) {
+        char *text = strdup(state->trusted_applications[i]);
+        if (!text)
+            break;
+        copy->trusted_applications[copy->trusted_application_count++] = text;
+    }
+    users->orders.state = copy;
+}
+
 void users_set_state(struct users *users, const struct desired_state *state) {
-    users->orders.state = state;
+    keep_state(users, state);
     for (size_t i = 0; state && i < users->count; i++)
         users->list[i]->listed = false;
     for (size_t i = 0; state && state->enrolled && i < state->user_count; i++)
@@ -405,6 +438,7 @@ void users_close(struct users *users) {
     for (size_t i = 0; i < users->count; i++)
         user_free(users->list[i]);
     users->count = 0;
+    forget_state(users);
     if (users->open_handles == 0) {
         wall_timer_free(users->timer);
         free(users);

@@ -25,7 +25,7 @@ int users_new(const struct users_options *options, struct users **ret);
 /** Frees all users; the handles close on the loop. */
 void users_close(struct users *users);
 
-/** What the server says now (borrowed until the next call). NULL: nothing is known, nothing is
+/** What the server says now (copied). NULL: nothing is known, nothing is
  * touched. */
 void users_set_state(struct users *users, const struct desired_state *state);
 

@@ -1,0 +1,332 @@
+/* io.devtrust.Device: for people and tools. A user sees and moves his own affairs, root
+ * everybody's. */
+#include "daemon/daemon.h"
+#include "daemon/daemon_methods.h"
+#include "daemon/user_calls.h"
+#include "daemon/user_view.h"
+
+#include "common/cleanup.h"
+#include "common/json_fields.h"
+#include "common/json_gate.h"
+#include "common/log.h"
+#include "common/log_messages.h"
+#include "common/version.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKEN_MAX 512
+
+static void fail(struct varlink_call *call, enum reason reason) {
+    struct json_object *object = json_object_new_object();
+    (void)json_fields_add_string(object, "code", reason_code(reason));
+    (void)json_fields_add_string(object, "text", reason_text(reason));
+    (void)json_fields_add_string(object, "remedy", reason_remedy(reason));
+    varlink_call_error(call, "io.devtrust.Device.Failed", object);
+}
+
+static bool is_root(const struct varlink_call *call) {
+    return varlink_call_uid(call) == 0;
+}
+
+/* ---- GetStatus ---- */
+
+static struct json_object *desired_to_json(const struct desired_state *state) {
+    struct json_object *object CLEANUP_JSON = json_object_new_object();
+    if (!object || !state)
+        return TAKE_PTR(object);
+    if (json_fields_add_string(object, "epoch", state->epoch) < 0 ||
+        json_fields_add_int(object, "generation", state->generation) < 0)
+        return NULL;
+    if (state->enrolled &&
+        (json_fields_add_string(object, "distribution", distribution_name(state->distribution)) <
+             0 ||
+         json_fields_add_string(object, "organisation", state->organisation) < 0))
+        return NULL;
+    return TAKE_PTR(object);
+}
+
+static struct json_object *users_to_json(struct daemon *daemon, const struct varlink_call *call) {
+    struct json_object *array CLEANUP_JSON = json_object_new_array();
+    for (size_t i = 0; array && i < users_count(daemon->users); i++) {
+        struct user *user = users_get(daemon->users, i);
+        if (!is_root(call) && !user_serves(user, (int64_t)varlink_call_uid(call)))
+            continue;
+        struct json_object *object = user_view_status(user);
+        if (!object || json_object_array_add(array, object) < 0) {
+            json_object_put(object);
+            return NULL;
+        }
+    }
+    return TAKE_PTR(array);
+}
+
+void daemon_device_get_status(struct varlink_call *call, void *userdata) {
+    struct daemon *daemon = userdata;
+    struct json_object *enrolment = NULL, *push = NULL;
+    struct json_object *reply CLEANUP_JSON = json_object_new_object();
+
+    if (server_link_status(daemon->link, &enrolment, &push) < 0)
+        return fail(call, REASON_NO_MEMORY);
+    int r = json_fields_add(reply, "enrolment", enrolment);
+    if (json_fields_add(reply, "push", push) < 0)
+        r = -ENOMEM;
+    if (r < 0 || json_fields_add_string(reply, "version", DEVTRUST_VERSION) < 0 ||
+        json_fields_add_int(reply, "now", clock_wall_s(&clock_system)) < 0 ||
+        json_fields_add(reply, "desired", desired_to_json(server_link_state(daemon->link))) < 0 ||
+        json_fields_add(reply, "policies", policy_status(daemon->policy)) < 0 ||
+        json_fields_add(reply, "users", users_to_json(daemon, call)) < 0)
+        return fail(call, REASON_NO_MEMORY);
+    varlink_call_reply(call, TAKE_PTR(reply));
+}
+
+/* ---- whom a call is about ---- */
+
+struct user_fields {
+    const char *user;
+    bool all;
+};
+
+static const struct json_field user_table[] = {
+    JSON_FIELD(struct user_fields, user, "user", JSON_FIELD_STRING, false, 1, USER_NAME_SIZE - 1),
+    JSON_FIELD(struct user_fields, all, "all", JSON_FIELD_BOOL, false, 0, 0),
+};
+
+static int read_user_fields(struct varlink_call *call, struct user_fields *ret) {
+    const char *field = NULL;
+    int r = json_fields_read(
+        varlink_call_parameters(call), user_table, ARRAY_LENGTH(user_table), ret, &field);
+    if (r < 0)
+        varlink_call_invalid_parameter(call, field);
+    return r;
+}
+
+/* One user by name, or the caller. Answers the call where there is none. */
+static struct user *one_user(struct daemon *daemon, struct varlink_call *call, const char *name) {
+    int64_t uid = (int64_t)varlink_call_uid(call);
+    struct user *user =
+        name ? users_find_by_name(daemon->users, name) : users_find_by_uid(daemon->users, uid);
+
+    /* who may not ask is not told whether there is such a user */
+    if (name && !is_root(call) && (!user || !user_serves(user, uid)))
+        fail(call, REASON_NOT_PERMITTED);
+    else if (!user)
+        fail(call, name ? REASON_NO_SUCH_USER : REASON_NOT_MANAGED);
+    else
+        return user;
+    return NULL;
+}
+
+/* ---- GetCertificates ---- */
+
+void daemon_device_get_certificates(struct varlink_call *call, void *userdata) {
+    struct daemon *daemon = userdata;
+    struct user_fields fields = {0};
+
+    if (read_user_fields(call, &fields) < 0)
+        return;
+    if (!fields.all) {
+        struct user *user = one_user(daemon, call, fields.user);
+        if (user)
+            inspections_begin(daemon->inspections, call, &user, 1);
+        return;
+    }
+    if (!is_root(call))
+        return fail(call, REASON_NOT_PERMITTED);
+    size_t count = users_count(daemon->users);
+    struct user **list CLEANUP_FREE = calloc(count ? count : 1, sizeof(struct user *));
+    if (!list)
+        return fail(call, REASON_NO_MEMORY);
+    for (size_t i = 0; i < count; i++)
+        list[i] = users_get(daemon->users, i);
+    inspections_begin(daemon->inspections, call, list, count);
+}
+
+/* ---- Enroll ---- */
+
+struct enroll_fields {
+    const char *url, *token, *ca_pin;
+};
+
+static const struct json_field enroll_table[] = {
+    JSON_FIELD(struct enroll_fields, url, "url", JSON_FIELD_STRING, true, 1, 1024),
+    JSON_FIELD(struct enroll_fields, token, "token", JSON_FIELD_STRING, true, 1, TOKEN_MAX),
+    JSON_FIELD(struct enroll_fields, ca_pin, "ca_pin", JSON_FIELD_STRING, false, 64, 64),
+};
+
+/* One enrolment at a time waits for its answer; it may outlive its call. */
+struct enroll_call {
+    struct daemon *daemon;
+    struct varlink_call *call; /* NULL: the caller has gone */
+};
+
+static void enroll_cancelled(struct varlink_call *call __attribute__((unused)), void *userdata) {
+    struct enroll_call *enroll = userdata;
+    enroll->call = NULL;
+}
+
+static void enrolled(enum reason reason, const char *device_uuid, void *userdata) {
+    struct enroll_call *enroll = userdata;
+    struct varlink_call *call = enroll->call;
+
+    if (reason == REASON_NONE) {
+        daemon_refresh_hold(enroll->daemon);
+        for (size_t i = 0; i < users_count(enroll->daemon->users); i++)
+            (void)user_hold(users_get(enroll->daemon->users, i), false);
+    }
+    if (call && reason != REASON_NONE) {
+        fail(call, reason);
+    } else if (call) {
+        struct json_object *reply = json_object_new_object();
+        (void)json_fields_add_string(reply, "device_uuid", device_uuid);
+        varlink_call_reply(call, reply);
+    }
+    free(enroll);
+}
+
+/* The token leaves the message as a secret, and no copy of it stays in the message. */
+static int take_token(const char *text, struct secret **ret) {
+    size_t length = strlen(text);
+    int r = secret_new(length, ret);
+    if (r == 0)
+        memcpy(secret_data(*ret), text, length);
+    OPENSSL_cleanse((char *)(uintptr_t)text, length);
+    return r;
+}
+
+void daemon_device_enroll(struct varlink_call *call, void *userdata) {
+    struct daemon *daemon = userdata;
+    struct enroll_fields fields = {0};
+    struct secret *token = NULL;
+    const char *field = NULL;
+
+    if (json_fields_read(
+            varlink_call_parameters(call), enroll_table, ARRAY_LENGTH(enroll_table), &fields,
+            &field) < 0)
+        return varlink_call_invalid_parameter(call, field);
+    struct enroll_call *enroll = calloc(1, sizeof(*enroll));
+    int r = take_token(fields.token, &token);
+    if (!enroll || r < 0) {
+        free(enroll);
+        secret_free(token);
+        return fail(call, REASON_NO_MEMORY);
+    }
+    *enroll = (struct enroll_call){.daemon = daemon, .call = call};
+    varlink_call_on_cancel(call, enroll_cancelled, enroll);
+    r = server_link_enroll(daemon->link, fields.url, token, fields.ca_pin, enrolled, enroll);
+    if (r == 0)
+        return;
+    free(enroll);
+    if (r == -EINVAL)
+        return varlink_call_invalid_parameter(call, "url");
+    fail(call, r == -EBUSY ? REASON_BUSY : REASON_STORAGE);
+}
+
+/* ---- Renew ---- */
+
+static int add_id(struct json_object *ids, const char *id) {
+    struct json_object *text = json_object_new_string(id);
+    if (text && json_object_array_add(ids, text) == 0)
+        return 0;
+    json_object_put(text);
+    return -ENOMEM;
+}
+
+static void reply_ids(struct varlink_call *call, struct json_object *ids) {
+    struct json_object *reply = json_object_new_object();
+    (void)json_fields_add(reply, "request_ids", json_object_get(ids));
+    varlink_call_reply(call, reply);
+}
+
+static enum reason answer_reason(const struct user_answer *answer) {
+    if (answer->kind == ANSWER_TOO_SOON)
+        return REASON_RATE_LIMITED;
+    return answer->reason != REASON_NONE ? answer->reason : REASON_BUSY;
+}
+
+/* Asks for one user's renewal. A user without an agent is not asked: nobody could answer. */
+static enum reason renew_user(struct daemon *daemon, struct user *user, struct json_object *ids) {
+    struct user_answer answer = {.reason = REASON_NONE};
+    const char *id = NULL;
+
+    if (user->record.state == USER_REMOVING)
+        return REASON_NOT_MANAGED;
+    if (user_is_wanted(user) && !agents_is_attached(daemon->agents, user_uid(user)))
+        return REASON_NO_AGENT;
+    int r = user_renew(user, REQUEST_USER, &id, &answer);
+    if (r < 0)
+        return REASON_STORAGE;
+    if (r == 0)
+        return answer_reason(&answer);
+    return add_id(ids, id) < 0 ? REASON_NO_MEMORY : REASON_NONE;
+}
+
+static void renew_all(struct daemon *daemon, struct varlink_call *call) {
+    struct json_object *ids CLEANUP_JSON = json_object_new_array();
+    int r = server_link_hold(daemon->link, false);
+    if (r == -ENOTCONN)
+        return fail(call, REASON_NOT_ENROLLED);
+    if (r < 0 || !ids)
+        return fail(call, REASON_STORAGE);
+    daemon_refresh_hold(daemon);
+    for (size_t i = 0; i < users_count(daemon->users); i++) {
+        struct user *user = users_get(daemon->users, i);
+        if (user_hold(user, false) < 0)
+            continue;
+        (void)renew_user(daemon, user, ids); /* why not is in the status of each */
+    }
+    reply_ids(call, ids);
+}
+
+void daemon_device_renew(struct varlink_call *call, void *userdata) {
+    struct daemon *daemon = userdata;
+    struct user_fields fields = {0};
+    struct json_object *ids CLEANUP_JSON = json_object_new_array();
+
+    if (read_user_fields(call, &fields) < 0)
+        return;
+    if (is_root(call) && !fields.user)
+        return renew_all(daemon, call);
+    struct user *user = one_user(daemon, call, fields.user);
+    if (!user)
+        return;
+    bool was_held = user->record.held;
+    if (was_held && is_root(call) && user_hold(user, false) < 0)
+        return fail(call, REASON_STORAGE);
+    enum reason reason = renew_user(daemon, user, ids);
+    /* an ended hold is an answer, even if the request comes only after the removal */
+    if (reason != REASON_NONE && !(was_held && is_root(call)))
+        return fail(call, reason);
+    reply_ids(call, ids);
+}
+
+/* ---- Remove ---- */
+
+void daemon_device_remove(struct varlink_call *call, void *userdata) {
+    struct daemon *daemon = userdata;
+    struct user_fields fields = {0};
+
+    if (read_user_fields(call, &fields) < 0)
+        return;
+    if (fields.user) {
+        struct user *user = one_user(daemon, call, fields.user);
+        if (!user)
+            return;
+        int r = user_hold(user, true);
+        if (r < 0)
+            return fail(call, r == -EPROTO ? REASON_NEWER_STATE : REASON_STORAGE);
+        return varlink_call_reply(call, NULL);
+    }
+    int r = server_link_hold(daemon->link, true);
+    if (r == -ENOTCONN)
+        return fail(call, REASON_NOT_ENROLLED);
+    if (r < 0)
+        return fail(call, REASON_STORAGE);
+    log_event(
+        LOG_LEVEL_NOTICE, MSG_USER_STATE, "Local root removes everything and holds it so",
+        LOG_NUMBER("PEER_UID", varlink_call_uid(call)));
+    daemon_refresh_hold(daemon);
+    varlink_call_reply(call, NULL);
+}
