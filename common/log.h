@@ -22,8 +22,13 @@ struct log_field {
     int64_t number;
 };
 
+/* A function, since compilers warn of an array that is tested for NULL. */
+static inline const char *log_text_or_empty(const char *text) {
+    return text ? text : "";
+}
+
 #define LOG_TEXT(name_, value_)                                                                    \
-    { .name = (name_), .text = (value_) ? (value_) : "" }
+    { .name = (name_), .text = log_text_or_empty(value_) }
 #define LOG_NUMBER(name_, value_)                                                                  \
     { .name = (name_), .text = NULL, .number = (int64_t)(value_) }
 #define LOG_ERRNO(error_) LOG_NUMBER("ERRNO", (error_) < 0 ? -(error_) : (error_))
