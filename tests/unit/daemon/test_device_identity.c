@@ -329,13 +329,22 @@ static void the_binding_is_the_machines(void **state) {
 static void addresses_have_a_form(void **state) {
     (void)state;
     static const char *const wrong[] = {
-        "http://a.example", "https://", "https://u:p@a.example", "https://a.example/x",
-        "https://a.example?x=1", "https://a.example#x", "a.example:443", "ftp://a.example",
-        "https://a.example:99999", "https://a b.example", "", struct server_address address;
+        "http://a.example",
+        "https://",
+        "https://u:p@a.example",
+        "https://a.example/x",
+        "https://a.example?x=1",
+        "https://a.example#x",
+        "a.example:443",
+        "ftp://a.example",
+        "https://a.example:99999",
+        "https://a b.example",
+        ""};
+    struct server_address address;
     enum reason reason = REASON_NONE;
     for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++) {
-        assert_int_equal(
-            server_address_parse(wrong[i], NULL, &address, &reason),
+        assert_int_equal(server_address_parse(wrong[i], NULL, &address, &reason), -EINVAL);
+        assert_int_equal(reason, REASON_URL_INVALID);
     }
     assert_int_equal(server_address_parse("https://[::1]:8443", "", &address, &reason), 0);
     assert_string_equal(address.url, "https://[::1]:8443");
