@@ -52,14 +52,16 @@ int wall_timer_set(struct wall_timer *timer, int64_t wall_s) {
     if (wall_s < 0)
         return -EINVAL;
 
-    timer->clock_was_set = false;
-    int r = arm(timer, wall_s == 0 || wall_s > FAR_FUTURE_S ? FAR_FUTURE_S : wall_s);
-    if (r != -ECANCELED)
-        return r;
+    int r = 0;
+    if (!timer->clock_was_set) {
+        r = arm(timer, wall_s == 0 || wall_s > FAR_FUTURE_S ? FAR_FUTURE_S : wall_s);
+        if (r != -ECANCELED)
+            return r;
+    }
 
     /* The clock was set since the descriptor was made or last read; the kernel tells it once, here
      * (timerfd_settime(2)). The caller may have computed its time by the old clock, so it is told
-     * through the descriptor: due at once. */
+     * through the descriptor: due at once, until it has read it. */
     timer->clock_was_set = true;
     r = arm(timer, 1);
     return r == -ECANCELED ? 0 : r; /* set once more in between: armed all the same */
