@@ -243,7 +243,7 @@ class Agent:
         self.home = pathlib.Path("/home", user)
         self.database = nss.Database(user)
         self.record = self.home / ".local/state/devtrust/agent.json"
-        self.program = Program(f"agent({user})", [str(programs.RUN / "bin/devtrust-agent"), "--socket", str(device.socket)],
+        self.program = Program(f"agent({user})", [str(programs.RUN / "bin/devtrust-agent"), "--verbose", "--socket", str(device.socket)],
                                uid=self.uid, environment=programs.user_environment(user, self.uid))
 
     def start(self) -> "Agent":
