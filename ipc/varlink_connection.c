@@ -10,11 +10,30 @@
 #include <fcntl.h>
 #include <json-c/json_object.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char text_too_many[] =
     "A local user has too many connections open; a new one was refused.";
-static const char text_cut_off[] = "A local peer was cut off.";
+
+static const struct {
+    int error;
+    const char *text;
+} cut_off_texts[] = {
+    {-EBADMSG, "A local peer was cut off: what it sent is no JSON object."},
+    {-EMSGSIZE, "A local peer was cut off: its message is too large."},
+    {-ETIMEDOUT, "A local peer was cut off: it did not finish a message in time."},
+    {-ENOBUFS, "A local peer was cut off: it does not read its answers."},
+    {-EDQUOT, "A local peer was cut off: too many calls wait behind its stream."},
+    {-ENOMEM, "A local peer was cut off: memory is out."},
+};
+
+static const char *cut_off_text(int error) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cut_off_texts); i++)
+        if (cut_off_texts[i].error == error)
+            return cut_off_texts[i].text;
+    return "A local peer was cut off.";
+}
 
 /* ---- begin and end ---- */
 
@@ -60,7 +79,8 @@ static bool error_is_worth_logging(int error) {
 static void connection_end_broken(struct varlink_connection *connection) {
     if (error_is_worth_logging(connection->broken))
         varlink_server_log_refusal(
-            connection->server, text_cut_off, connection->uid, connection->pid, connection->broken);
+            connection->server, cut_off_text(connection->broken), connection->uid, connection->pid,
+            connection->broken);
     varlink_connection_end(connection);
 }
 
@@ -150,22 +170,30 @@ static void connection_advance(struct varlink_connection *connection, bool fresh
         connection_watch_partial(connection, fresh);
 }
 
+/* Feeds and advances. Returns 0, or why the connection must end. */
+static int connection_take_bytes(
+    struct varlink_connection *connection, const char *data, size_t size) {
+    connection->bytes_in += size;
+    size_t before = connection->reader.complete;
+    int r = varlink_reader_feed(&connection->reader, data, size);
+    if (r == 0)
+        connection_advance(connection, connection->reader.complete > before);
+    return r;
+}
+
 static void connection_readable(uv_stream_t *stream, ssize_t size, const uv_buf_t *chunk) {
     struct varlink_connection *connection = stream->data;
     if (size == 0 || connection->closing)
         return;
+    int r = (int)size;
     if (size > 0) {
-        connection->bytes_in += (uint64_t)size;
-        size_t before = connection->reader.complete;
-        int r = varlink_reader_feed(&connection->reader, chunk->base, (size_t)size);
-        if (r == 0) {
-            connection_advance(connection, connection->reader.complete > before);
-            return;
-        }
-        size = r;
+        r = connection_take_bytes(connection, chunk->base, (size_t)size);
+        explicit_bzero(chunk->base, (size_t)size); /* it may have been a token */
     }
+    if (r == 0)
+        return;
     if (!connection->broken)
-        connection->broken = (int)size;
+        connection->broken = r;
     connection_end_broken(connection);
 }
 

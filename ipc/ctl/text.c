@@ -53,8 +53,30 @@ const char *text_time_and_distance(int64_t seconds, int64_t now, char ret[2 * TE
     return ret;
 }
 
+#define SAFE_SOURCE 1000 /* bytes; escapes are at most four times as long */
+#define SAFE_PART 200    /* log_escape() takes 256 */
+
+/* A prefix of at most `limit` bytes that does not cut a character. */
+static size_t whole_characters(const char *text, size_t length, size_t limit) {
+    if (length <= limit)
+        return length;
+    size_t part = limit;
+    while (part > limit - 4 && ((unsigned char)text[part] & 0xc0) == 0x80)
+        part--;
+    return part;
+}
+
 const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]) {
-    return log_escape(text ? text : "", text ? strlen(text) : 0, ret, TEXT_SAFE_SIZE);
+    size_t left = text ? whole_characters(text, strlen(text), SAFE_SOURCE) : 0, used = 0;
+    ret[0] = '\0';
+    while (left > 0) {
+        size_t part = whole_characters(text, left, SAFE_PART);
+        log_escape(text, part, ret + used, TEXT_SAFE_SIZE - used);
+        used += strlen(ret + used);
+        text += part;
+        left -= part;
+    }
+    return ret;
 }
 
 unsigned text_columns(const char *text) {

@@ -15,8 +15,8 @@ const char *text_distance(int64_t seconds, int64_t now, char ret[TEXT_TIME_SIZE]
 /** Both: "2026-12-20 14:03 CET (in 29 days)". Returns `ret`. */
 const char *text_time_and_distance(int64_t seconds, int64_t now, char ret[2 * TEXT_TIME_SIZE]);
 
-/** Foreign text made safe for a terminal; always valid, at most 256 bytes of it. */
-#define TEXT_SAFE_SIZE 1024
+/** Text made safe for a terminal (log_escape); always valid, at most 1000 bytes of it. */
+#define TEXT_SAFE_SIZE 4096
 const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]);
 
 /** Columns that a text takes: characters, not bytes. */

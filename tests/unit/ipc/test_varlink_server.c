@@ -147,8 +147,7 @@ static void test_what_is_no_json_object_ends_the_connection(void **state) {
         "{\"method\":\"io.test.Play.Echo\",\"method\":\"io.test.Play.Echo\"}|",
         "\"x\"|",
         "{\"method\":\"\xff\"}|",
-        "{\"method\":\"io.test.Play.Echo\",\"parameters\":{\"a\":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]"
-        "]]}}|"};
+        "{\"a\":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}|"};
     (void)state;
     for (size_t i = 0; i < sizeof wires / sizeof wires[0]; i++) {
         int CLEANUP_CLOSE fd = play_connect(&play);
