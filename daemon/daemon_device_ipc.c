@@ -48,11 +48,21 @@ static struct json_object *desired_to_json(const struct desired_state *state) {
     return TAKE_PTR(object);
 }
 
+/* While distribution is off, and all is removed, nobody is managed: then a user sees no entry, root
+ * why. */
+static bool may_see(const struct varlink_call *call, const struct user *user) {
+    if (is_root(call))
+        return true;
+    return user_serves(user, (int64_t)varlink_call_uid(call)) &&
+           !(user->record.state == USER_ABSENT &&
+             user_view_reason(user) == REASON_DISTRIBUTION_OFF);
+}
+
 static struct json_object *users_to_json(struct daemon *daemon, const struct varlink_call *call) {
     struct json_object *array CLEANUP_JSON = json_object_new_array();
     for (size_t i = 0; array && i < users_count(daemon->users); i++) {
         struct user *user = users_get(daemon->users, i);
-        if (!is_root(call) && !user_serves(user, (int64_t)varlink_call_uid(call)))
+        if (!may_see(call, user))
             continue;
         struct json_object *object = user_view_status(user);
         if (!object || json_object_array_add(array, object) < 0) {
