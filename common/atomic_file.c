@@ -267,11 +267,13 @@ static int enter_dir(int parent_fd, const char *name, mode_t mode) {
 }
 
 int atomic_file_make_dirs(const char *path, mode_t mode) {
-    if (path[0] == '\0')
+    char parts[PATH_MAX];
+    const size_t length = strlen(path);
+    if (length == 0)
         return -ENOENT;
-    CLEANUP_FREE char *parts = strdup(path);
-    if (!parts)
-        return -ENOMEM;
+    if (length >= sizeof(parts))
+        return -ENAMETOOLONG;
+    memcpy(parts, path, length + 1);
     CLEANUP_CLOSE int fd = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;

@@ -18,7 +18,7 @@ void buffer_deinit(struct buffer *buffer) {
 /* Makes room for `size` bytes and the NUL behind them. Doubling keeps a byte-wise fill linear; the
  * maximum caps it. */
 static int reserve(struct buffer *buffer, size_t size) {
-    if (size < buffer->capacity)
+    if (buffer->data && size < buffer->capacity)
         return 0;
 
     size_t wanted = buffer->capacity < SMALLEST_CAPACITY ? SMALLEST_CAPACITY : buffer->capacity;
@@ -65,11 +65,10 @@ void buffer_consume(struct buffer *buffer, size_t size) {
 }
 
 char *buffer_steal(struct buffer *buffer, size_t *ret_size) {
-    if (!buffer->data && reserve(buffer, 0) < 0)
+    if (!buffer->data && buffer_append(buffer, NULL, 0) < 0)
         return NULL;
 
     char *stolen = (char *)buffer->data;
-    stolen[buffer->size] = '\0';
     if (ret_size)
         *ret_size = buffer->size;
     buffer->data = NULL;

@@ -12,7 +12,8 @@
 /** Define `function_ptr(type **)` from `type *function(type *)` (free functions take NULL, return
  * NULL). */
 #define DEFINE_CLEANUP(type, function)                                                             \
-    __attribute__((unused)) static inline void function##_ptr(type *pointer) {                     \
+    __attribute__((unused)) static inline void function##_ptr(                                     \
+        type *pointer) /* NOLINT: a type takes no parentheses */ {                                 \
         if (*pointer)                                                                              \
             function(*pointer);                                                                    \
     }                                                                                              \

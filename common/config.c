@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_FILE_SIZE (64 * 1024)
+#define MAX_FILE_SIZE ((size_t)64 * 1024)
 #define MAX_LIST_ITEMS 256
 #define MAX_QUOTED 96 /* bytes of a bad value that an error shows */
 

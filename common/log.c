@@ -44,15 +44,28 @@ static __thread bool in_hook;
 
 /* --- where to --- */
 
+/* A number that ends with `end`; moves the text behind it. strtoumax() alone would take signs and
+ * space. */
+static bool take_number(const char **text, char end, uintmax_t *ret) {
+    if (**text < '0' || **text > '9')
+        return false;
+    char *rest;
+    errno = 0;
+    *ret = strtoumax(*text, &rest, 10);
+    if (errno != 0 || *rest != end)
+        return false;
+    *text = rest + 1;
+    return true;
+}
+
 /* JOURNAL_STREAM holds "device:inode" of the stream that the service manager gave; a redirected
  * standard error has another one (systemd.exec(5)). */
 static bool stderr_is_journal(void) {
     const char *stream = getenv("JOURNAL_STREAM");
     uintmax_t device, inode;
-    char rest;
     struct stat st;
 
-    return stream && sscanf(stream, "%ju:%ju%c", &device, &inode, &rest) == 2 &&
+    return stream && take_number(&stream, ':', &device) && take_number(&stream, '\0', &inode) &&
            fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
@@ -241,9 +254,7 @@ static void entry_add(struct entry *entry, const char *name, const char *value) 
         return;
 
     char *start = entry->store + entry->used;
-    memcpy(start, name, name_size);
-    start[name_size] = '=';
-    size_t size = name_size + 1;
+    size_t size = (size_t)snprintf(start, room, "%s=", name);
     size += escape_text(value, strlen(value), MAX_VALUE_SOURCE, false, start + size, room - size);
     entry->parts[entry->count++] = (struct iovec){.iov_base = start, .iov_len = size};
     entry->used += size;

@@ -3,9 +3,10 @@
 #pragma once
 
 #include <json-c/json_object.h>
+#include <stddef.h>
 #include <sys/types.h>
 
-#define STATE_FILE_MAX_SIZE (256 * 1024)
+#define STATE_FILE_MAX_SIZE ((size_t)256 * 1024)
 
 struct state_file_type {
     const char *format; /* such as "devtrust-device" */
