@@ -26,6 +26,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <json-c/json.h>
+#include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -33,6 +34,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -302,7 +304,7 @@ static inline void client_call(
     const struct running *running, const struct call *call, struct answer *ret) {
     CURLcode code = client_try(running, call, ret);
     if (code != CURLE_OK)
-        fail_msg("%s %s: %s", call->method, call->path, curl_easy_strerror(code));
+        fail_msg("%s: %s", call->path, curl_easy_strerror(code));
 }
 
 static inline struct json_object *answer_json(const struct answer *answer) {
@@ -473,4 +475,73 @@ static inline struct certificate_status status_of(const struct running *running,
             running->db, leaf, running_wall(NULL), running->config.superseded_grace_s, &status),
         0);
     return status;
+}
+
+/* --- event streams --- */
+
+/** A stream as a device holds it, read from raw TLS: curl would buffer what the test wants to see
+ * at once. */
+struct event_stream {
+    SSL_CTX *context;
+    SSL *tls;
+    int fd;
+    char text[16384];
+    size_t size;
+};
+
+static inline int client_connect(const struct running *running, enum http_listener listener) {
+    const char *port = strrchr(running->urls[listener], ':') + 1;
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)strtol(port, NULL, 10)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    const struct timeval patience = {.tv_sec = 30};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+static inline void event_stream_open(
+    const struct running *running, const struct client_identity *identity,
+    struct event_stream *ret) {
+    static const char get[] = "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n"
+                              "Accept: text/event-stream\r\n\r\n";
+    *ret = (struct event_stream){.fd = client_connect(running, HTTP_LISTENER_DEVICES)};
+    ret->context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_use_certificate(ret->context, identity->certificate);
+    SSL_CTX_use_PrivateKey(ret->context, identity->key);
+    ret->tls = SSL_new(ret->context);
+    SSL_set_fd(ret->tls, ret->fd);
+    assert_int_equal(SSL_connect(ret->tls), 1);
+    assert_int_equal(SSL_write(ret->tls, get, sizeof(get) - 1), sizeof(get) - 1);
+}
+
+/** Reads until `text` has come (what came before it is dropped) or the stream ends. Returns whether
+ * it came. */
+static inline bool event_stream_wait(struct event_stream *stream, const char *text) {
+    for (;;) {
+        stream->text[stream->size] = '\0';
+        char *found = strstr(stream->text, text);
+        if (found) {
+            size_t used = (size_t)(found - stream->text) + strlen(text);
+            memmove(stream->text, stream->text + used, stream->size - used);
+            stream->size -= used;
+            return true;
+        }
+        int count = SSL_read(
+            stream->tls, stream->text + stream->size,
+            (int)(sizeof(stream->text) - 1 - stream->size));
+        if (count <= 0)
+            return false;
+        stream->size += (size_t)count;
+    }
+}
+
+static inline void event_stream_close(struct event_stream *stream) {
+    SSL_free(stream->tls);
+    SSL_CTX_free(stream->context);
+    close(stream->fd);
 }
