@@ -143,10 +143,18 @@ static const char *domain_of(const char *host) {
     return domain ? domain : host;
 }
 
+/* Below a public suffix (github.io) are other people's hosts; a single label (localhost) is our
+ * own. */
+static bool is_others(const char *domain) {
+    const psl_ctx_t *list = psl_builtin();
+    return is_address(domain) ||
+           (strchr(domain, '.') && (!list || psl_is_public_suffix(list, domain)));
+}
+
 static bool is_at_home(const struct portal_pattern *pattern, const char *home) {
     const char *domain = domain_of(home);
-    if (is_below(pattern->host, domain) && !is_address(domain))
-        return true;
+    if (is_below(pattern->host, domain))
+        return !is_others(domain);
     return !pattern->wildcard && strcmp(pattern->host, domain) == 0;
 }
 
