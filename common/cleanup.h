@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/** Attach a release function `void f(type *)` to a local variable, which may be there for its release alone. */
+/** Attach a release function `void f(type *)` to a local variable, which may be there for its
+ * release alone. */
 #define CLEANUP(function) __attribute__((cleanup(function), unused))
 
 /** Define `function_ptr(type **)` from `type *function(type *)` (free functions take NULL, return
