@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -90,16 +89,15 @@ int secret_read_fd(int fd, size_t maximum, struct secret **ret) {
         return -EINVAL;
 
     CLEANUP(secret_free_ptr) struct secret *secret = NULL;
-    int r =
-        allocate(maximum + LINE_END_SIZE + 1, &secret); /* one more, to see that there is more */
+    /* one more: a file that is cut off here is too long even without its line end */
+    int r = allocate(maximum + LINE_END_SIZE + 1, &secret);
     if (r < 0)
         return r;
     r = fill(secret, fd);
     if (r < 0)
         return r;
-    const bool cut_off = secret->size == secret->allocated;
     drop_line_end(secret);
-    if (cut_off || secret->size > maximum)
+    if (secret->size > maximum)
         return -EMSGSIZE;
     if (secret->size == 0)
         return -ENODATA;
