@@ -192,6 +192,8 @@ static void test_mistakes(void **state) {
          "test.conf:2: bad value \"maybe\" for flag; write yes or no"},
         {"[main]\nnonsense\n[mian]\n",
          "test.conf:2: neither a [section] nor key = value; mend the line"},
+        {"\xef\xbb\xbf[mian]\n",
+         "test.conf:1: unknown section; mend the name or remove the section"},
         {"\xef\xbb\xbf[main]\nnonsense",
          "test.conf:2: neither a [section] nor key = value; mend the line"},
     };

@@ -117,6 +117,47 @@ static void test_line_is_bounded(void **state) {
     assert_string_equal(text, "");
 }
 
+/* Lines that end at every place near the maximum, in a text, a name, a value and a quoted value. */
+static void write_around_the_end(void) {
+    log_init("prog", LOG_LEVEL_INFO);
+    memset(long_value, 'v', sizeof(long_value) - 1);
+    memset(long_value + 100, ' ', 3);
+    for (size_t rest = 940; rest < 1024; rest++) {
+        const char *text = long_value + sizeof(long_value) - 1 - 1000;
+        log_event(
+            LOG_LEVEL_INFO, ID, text, LOG_TEXT("A", text), LOG_TEXT("B", text),
+            LOG_TEXT("C", long_value + sizeof(long_value) - 1 - rest),
+            LOG_TEXT("D", "quoted value"), LOG_TEXT("E", "\x01\x01\x01"),
+            LOG_TEXT("F", long_value));
+    }
+}
+
+static void test_line_ends_well_everywhere(void **state) {
+    (void)state;
+    /* each line fills a page of the pipe: a file holds more */
+    char path[] = "/tmp/devtrust-unit-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+    assert_true(dup2(fd, STDERR_FILENO) >= 0);
+    write_around_the_end();
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    CLEANUP_FCLOSE FILE *lines = fdopen(fd, "r");
+    char line[8192];
+    int count = 0;
+    for (; fgets(line, sizeof(line), lines); count++) {
+        int length = (int)strlen(line);
+        assert_in_range(length, 4080, 4096); /* there is more to say than has room */
+        assert_int_equal(line[length - 1], '\n');
+        assert_memory_equal(line, "<6>prog: v", 10);
+    }
+    assert_int_equal(count, 1024 - 940);
+}
+
 static void write_many_fields(void) {
     struct log_field fields[40];
     for (int i = 0; i < 40; i++)
@@ -366,6 +407,7 @@ int main(void) {
         cmocka_unit_test(test_terminal_has_no_prefix),
         cmocka_unit_test(test_line_cannot_be_forged),
         cmocka_unit_test(test_line_is_bounded),
+        cmocka_unit_test(test_line_ends_well_everywhere),
         cmocka_unit_test(test_fields_are_bounded),
         cmocka_unit_test(test_level),
         cmocka_unit_test(test_level_names),
