@@ -123,7 +123,7 @@ static void write_around_the_end(void) {
     memset(long_value, 'v', sizeof(long_value) - 1);
     memset(long_value + 100, ' ', 3);
     for (size_t rest = 940; rest < 1024; rest++) {
-        const char *text = long_value + sizeof(long_value) - 1 - 1000;
+        const char *text = long_value + sizeof(long_value) - 1 - 1012;
         log_event(
             LOG_LEVEL_INFO, ID, text, LOG_TEXT("A", text), LOG_TEXT("B", text),
             LOG_TEXT("C", long_value + sizeof(long_value) - 1 - rest),
