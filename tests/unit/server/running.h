@@ -31,6 +31,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,8 +47,8 @@ struct running {
     char dir[64];
     struct server_config config;
     struct serving *serving;
-    struct event *stop;
-    int stop_pipe[2];
+    struct event *called;
+    int call_pipe[2], done_pipe[2]; /* what the test wants done on the loop's thread */
     pthread_t thread;
     char urls[HTTP_LISTENER_COMMAND + 1][64]; /* "https://localhost:PORT" by listener */
     struct db *db;                            /* the test's own, reading */
@@ -113,9 +114,34 @@ static inline int running_init(struct running *running) {
     return r;
 }
 
-static inline void running_on_stop(evutil_socket_t fd, short what, void *userdata) {
-    (void)fd, (void)what;
-    event_base_loopbreak(userdata);
+struct running_job {
+    void (*run)(struct server *server, void *data);
+    void *data;
+};
+
+static inline void running_on_call(evutil_socket_t fd, short what, void *userdata) {
+    struct running *running = userdata;
+    struct running_job job;
+    (void)what;
+    if (read(fd, &job, sizeof(job)) != sizeof(job))
+        return;
+    job.run(serving_server(running->serving), job.data);
+    if (write(running->done_pipe[1], "x", 1) != 1)
+        abort();
+}
+
+/** Runs a function on the loop's thread and waits for it. */
+static inline void running_call(
+    struct running *running, void (*run)(struct server *server, void *data), void *data) {
+    const struct running_job job = {.run = run, .data = data};
+    char done;
+    assert_int_equal(write(running->call_pipe[1], &job, sizeof(job)), sizeof(job));
+    assert_int_equal(read(running->done_pipe[0], &done, 1), 1);
+}
+
+static inline void running_break(struct server *server, void *data) {
+    (void)data;
+    event_base_loopbreak(server->base);
 }
 
 static inline void *running_main(void *userdata) {
@@ -141,20 +167,22 @@ static inline int running_start(struct running *running) {
             running->urls[listeners[i]], sizeof(running->urls[0]), "%s://localhost%s",
             listeners[i] == HTTP_LISTENER_ADMIN ? "http" : "https", strrchr(address, ':'));
     }
-    if (pipe2(running->stop_pipe, O_CLOEXEC) < 0)
+    if (pipe2(running->call_pipe, O_CLOEXEC) < 0 || pipe2(running->done_pipe, O_CLOEXEC) < 0)
         return -1;
-    running->stop =
-        event_new(server->base, running->stop_pipe[0], EV_READ, running_on_stop, server->base);
-    event_add(running->stop, NULL);
+    running->called = event_new(
+        server->base, running->call_pipe[0], EV_READ | EV_PERSIST, running_on_call, running);
+    event_add(running->called, NULL);
     return -pthread_create(&running->thread, NULL, running_main, server->base);
 }
 
 static inline void running_stop(struct running *running) {
-    assert_int_equal(write(running->stop_pipe[1], "x", 1), 1);
+    running_call(running, running_break, NULL);
     pthread_join(running->thread, NULL);
-    event_free(running->stop);
-    close(running->stop_pipe[0]);
-    close(running->stop_pipe[1]);
+    event_free(running->called);
+    for (size_t i = 0; i < 2; i++) {
+        close(running->call_pipe[i]);
+        close(running->done_pipe[i]);
+    }
     running->serving = serving_free(running->serving);
 }
 
@@ -163,6 +191,7 @@ static inline int running_setup(void **state, void (*adjust)(struct server_confi
     struct running *running = calloc(1, sizeof(*running));
     char path[96];
     log_init("test", LOG_LEVEL_ERROR);
+    signal(SIGPIPE, SIG_IGN);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     strcpy(running->dir, "/tmp/devtrust-running-XXXXXX");
     if (!mkdtemp(running->dir) || server_config_init(&running->config) < 0)
