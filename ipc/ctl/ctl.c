@@ -164,10 +164,12 @@ static void help_program(const struct ctl *ctl) {
         fprintf(ctl->out, "  %-22s%s\n", commands[i].name, commands[i].help);
     fprintf(ctl->out, "\nOptions of every command:\n");
     help_options(ctl, COMMON_OPTIONS | BIT(VERSION));
-    fprintf(
-        ctl->out,
-        "\nExit status: 0 good, 1 the answer is no, 2 usage, 3 devtrustd cannot be reached,\n"
-        "4 not permitted, 5 refused by the server. `devtrustctl COMMAND --help` says more.\n");
+    fputc('\n', ctl->out);
+    text_paragraph(
+        ctl, ctl->out, "Exit status:", 14,
+        "0 good, 1 the answer is no, 2 usage, 3 devtrustd cannot be reached, 4 not permitted, "
+        "5 refused by the server. `devtrustctl COMMAND --help` says more.",
+        TEXT_PLAIN);
 }
 
 static void help_command(const struct ctl *ctl, const struct command *command) {

@@ -232,12 +232,17 @@ static void line(
     text_paragraph(ctl, ctl->out, label, LABEL, text, colour);
 }
 
-static void trouble_print(const struct ctl *ctl, const struct trouble *trouble) {
+/* The sentence, its code for the manual, and what to do. */
+static void trouble_print(const struct ctl *ctl, const char *label, const struct trouble *trouble) {
     if (!trouble_is_set(trouble))
         return;
     enum reason reason = reason_from_code(trouble->code);
-    line(ctl, "", trouble->text ? trouble->text : reason_text(reason), TEXT_BAD);
     const char *remedy = trouble->remedy ? trouble->remedy : reason_remedy(reason);
+    char text[TEXT_SAFE_SIZE];
+    snprintf(
+        text, sizeof text, "%s [%s]", trouble->text ? trouble->text : reason_text(reason),
+        trouble->code);
+    line(ctl, label, text, TEXT_BAD);
     if (*remedy)
         line(ctl, "", remedy, TEXT_PLAIN);
 }
@@ -256,7 +261,7 @@ static void enrolment_print(const struct ctl *ctl, const struct status *status) 
             ctl, "  until", text_time_and_distance(enrolment->not_after, status->now, when),
             TEXT_PLAIN);
     }
-    trouble_print(ctl, &enrolment->trouble);
+    trouble_print(ctl, "", &enrolment->trouble);
 }
 
 static void push_print(const struct ctl *ctl, const struct status *status) {
@@ -273,7 +278,7 @@ static void push_print(const struct ctl *ctl, const struct status *status) {
             text_distance(status->push.last_event_s, status->now, when));
         line(ctl, "", text, TEXT_PLAIN);
     }
-    trouble_print(ctl, &status->push.trouble);
+    trouble_print(ctl, "", &status->push.trouble);
 }
 
 static void desired_print(const struct ctl *ctl, const struct status *status) {
@@ -300,7 +305,7 @@ static void policies_print(const struct ctl *ctl, const struct status *status) {
             policy.installed ? "installed" : "not installed");
         line(ctl, i == 0 ? "Browsers" : "", text, policy.installed ? TEXT_GOOD : TEXT_PLAIN);
         line(ctl, "", policy.path, TEXT_PLAIN);
-        trouble_print(ctl, &policy.trouble);
+        trouble_print(ctl, "", &policy.trouble);
     }
 }
 
@@ -354,12 +359,7 @@ static void user_details(const struct ctl *ctl, const struct user *user, int64_t
     bool away = !user->agent_attached && !absent && !trouble_is_set(&user->trouble);
     struct trouble no_agent = {.code = reason_code(REASON_NO_AGENT)};
     char when[TEXT_TIME_SIZE], text[TEXT_TIME_SIZE + 32];
-    if (away || trouble_is_set(&user->trouble)) {
-        line(
-            ctl, user->name,
-            reason_code(reason_from_code(away ? no_agent.code : user->trouble.code)), TEXT_PLAIN);
-        trouble_print(ctl, away ? &no_agent : &user->trouble);
-    }
+    trouble_print(ctl, user->name, away ? &no_agent : &user->trouble);
     if (user->retry_at > now) {
         snprintf(text, sizeof text, "next try %s", text_distance(user->retry_at, now, when));
         line(ctl, "", text, TEXT_PLAIN);
@@ -372,7 +372,11 @@ static int users_print(
     const struct ctl *ctl, const struct status *status, const struct user *users, size_t count) {
     static const char *const header[] = {"USER", "STATE", "SERIAL", "EXPIRES", "RENEWS"};
     if (count == 0) {
-        line(ctl, "Users", reason_text(REASON_NOT_MANAGED), TEXT_WARN);
+        line(
+            ctl, "Users",
+            ctl->own_uid == 0 ? "No user is managed on this device."
+                              : reason_text(REASON_NOT_MANAGED),
+            TEXT_WARN);
         line(ctl, "", reason_remedy(REASON_NOT_MANAGED), TEXT_PLAIN);
         return 0;
     }

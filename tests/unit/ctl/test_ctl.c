@@ -1,0 +1,199 @@
+/* The command line itself: table, options, help, and what failures to reach the daemon look like.
+ */
+#include "scripted.h"
+
+static void test_help_of_the_program(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT result = run("--help");
+    assert_int_equal(result.status, 0);
+    assert_string_equal(result.err, "");
+    assert_fits(result.out);
+    static const char *const words[] = {
+        "status",
+        "cert show",
+        "enroll",
+        "renew",
+        "remove",
+        "ipc call",
+        "ipc info",
+        "ipc introspect",
+        "--json",
+        "--socket PATH",
+        "--timeout SECONDS",
+        "Exit status"};
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        assert_non_null(strstr(result.out, words[i]));
+}
+
+static void test_help_of_every_command(void **state) {
+    static const char *const commands[] = {"status", "cert show", "enroll",   "renew",
+                                           "remove", "ipc call",  "ipc info", "ipc introspect"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+        char line[64], usage[64];
+        snprintf(line, sizeof line, "%s --help", commands[i]);
+        snprintf(usage, sizeof usage, "Usage: devtrustctl %s", commands[i]);
+        struct result CLEANUP_RESULT result = run(line);
+        assert_int_equal(result.status, 0);
+        assert_memory_equal(result.out, usage, strlen(usage));
+        assert_fits(result.out);
+        assert_null(strstr(result.out, "…")); /* nothing is cut */
+    }
+    struct result CLEANUP_RESULT result = run("enroll --help");
+    assert_non_null(strstr(result.out, "--token-file FILE|-"));
+    assert_non_null(strstr(result.out, "--ca-pin HEX"));
+    assert_null(strstr(result.out, "--pem"));
+}
+
+static void test_version(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT result = run("--version");
+    assert_int_equal(result.status, 0);
+    assert_memory_equal(result.out, "devtrustctl ", 12);
+}
+
+static void test_usage_errors(void **state) {
+    static const struct {
+        const char *line, *says;
+    } cases[] = {
+        {"frobnicate", "There is no such command: frobnicate"},
+        {"cert", "There is no such command: cert"},
+        {"cert hide", "There is no such command: cert"},
+        {"--frob", "There is no such option here: --frob"},
+        {"status --pem", "There is no such option here: --pem"},
+        {"status -x", "There is no such option here: -x"},
+        {"status extra", "Too many arguments: extra"},
+        {"status --socket", "This option needs an argument: --socket"},
+        {"status --socket a --socket b", "This option is given twice: --socket"},
+        {"status --json=yes", "This option takes no argument: --json=yes"},
+        {"status --timeout soon", "--timeout takes whole seconds, 0 to 86400; not soon"},
+        {"status --timeout -1", "--timeout takes whole seconds, 0 to 86400; not -1"},
+        {"status --timeout 86401", "--timeout takes whole seconds, 0 to 86400; not 86401"},
+        {"status --timeout 99999999999999999999", "--timeout takes whole seconds"},
+        {"enroll", "This is missing: URL"},
+        {"enroll https://x", "This is missing: --token-file FILE|-"},
+        {"enroll http://x --token-file f", "The URL must be https://HOST[:PORT]; not http://x"},
+        {"enroll https:// --token-file f", "The URL must be https://HOST[:PORT]; not https://"},
+        {"enroll https://x --token-file f --ca-pin 12", "--ca-pin takes 64 hex digits; not 12"},
+        {"cert show --user a --all-users", "exclude each other"},
+        {"cert show --pem --json --all-users", "exclude each other"},
+        {"ipc call", "This is missing: METHOD [JSON]"},
+        {"ipc call GetStatus", "This is no method name (io.devtrust.Device.GetStatus): GetStatus"},
+        {"ipc call a.b.C [] --json=", "This option takes no argument"},
+        {"ipc call a.b.C []", "The parameters are not a JSON object: []"},
+        {"ipc call a.b.C {\"a\":1,\"a\":2}", "The parameters are not a JSON object"},
+        {"ipc call a.b.C --more --oneway", "--more and --oneway exclude each other."},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct result CLEANUP_RESULT result = run(cases[i].line);
+        print_message("%s\n", cases[i].line);
+        assert_int_equal(result.status, CTL_USAGE);
+        const char *where = strstr(cases[i].line, "--json ") ? result.out : result.err;
+        assert_non_null(strstr(where, cases[i].says));
+        assert_non_null(strstr(where, "Try: devtrustctl"));
+    }
+    struct result CLEANUP_RESULT none = run_with(NULL, "--json");
+    assert_int_equal(none.status, CTL_USAGE);
+    struct json_object CLEANUP_JSON *object = parsed(none.out);
+    assert_non_null(object);
+}
+
+static void test_usage_error_names_the_command(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT result = run("cert show --usr x");
+    assert_string_equal(
+        result.err, "devtrustctl cert show: There is no such option here: --usr\n"
+                    "Try: devtrustctl cert show --help\n");
+}
+
+static void test_no_daemon(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT text = run("status --socket /nonexistent/socket");
+    assert_int_equal(text.status, CTL_UNREACHABLE);
+    assert_string_equal(text.out, "");
+    assert_string_equal(
+        text.err, "devtrustctl status: devtrustd cannot be reached.\n"
+                  "Start it: systemctl start devtrustd.\n");
+    struct result CLEANUP_RESULT json = run("status --socket=/nonexistent/socket --json");
+    assert_int_equal(json.status, CTL_UNREACHABLE);
+    assert_string_equal(json.err, "");
+    assert_string_equal(
+        json.out,
+        "{\"error\":{\"code\":\"daemon-unreachable\",\"text\":\"devtrustd cannot be reached.\","
+        "\"remedy\":\"Start it: systemctl start devtrustd.\"}}\n");
+}
+
+static void test_daemon_that_is_not_root(void **state) {
+    (void)state;
+    struct ctl ctl = scripted_ctl;
+    ctl.daemon_uid = geteuid() + 1;
+    struct result CLEANUP_RESULT result = run_with(&ctl, "status --socket @");
+    assert_int_equal(result.status, CTL_NOT_PERMITTED);
+    assert_non_null(strstr(result.err, "does not run as root"));
+    assert_string_equal(scripted.method, "");
+}
+
+static void test_no_answer_in_time(void **state) {
+    (void)state;
+    scripted.silent = true;
+    struct result CLEANUP_RESULT result = run("status --timeout 1 --socket @");
+    assert_int_equal(result.status, CTL_UNREACHABLE);
+    assert_non_null(strstr(result.err, "did not answer in time"));
+}
+
+static void test_errors_of_the_daemon(void **state) {
+    static const struct {
+        const char *error, *parameters;
+        int status;
+        const char *says;
+    } cases[] = {
+        {"io.devtrust.Device.Failed",
+         "{\"code\":\"token-refused\",\"text\":\"No.\",\"remedy\":\"Ask.\"}", CTL_REFUSED,
+         "devtrustctl renew: No.\nAsk.\n"},
+        {"io.devtrust.Device.Failed",
+         "{\"code\":\"not-managed\",\"text\":\"Not.\",\"remedy\":\"\"}", CTL_NO,
+         "devtrustctl renew: Not.\n"},
+        {"io.devtrust.Device.Failed",
+         "{\"code\":\"of-the-future\",\"text\":\"T\",\"remedy\":\"R\"}", CTL_NO,
+         "devtrustctl renew: T\nR\n"},
+        {"io.devtrust.Device.Failed", "{\"code\":7}", CTL_NO, "does not know"},
+        {"org.varlink.service.PermissionDenied", NULL, CTL_NOT_PERMITTED, "This needs root."},
+        {"org.varlink.service.InvalidParameter", "{\"parameter\":\"user\"}", CTL_USAGE,
+         "does not accept this: user"},
+        {"org.varlink.service.MethodNotFound", "{\"method\":\"a.b.C\"}", CTL_NO,
+         "does not know the method a.b.C"},
+        {"io.devtrust.Local.Timeout", "{\"deadline_ms\":5}", CTL_NO, "did not finish in its time"},
+        {"io.devtrust.Agent.NotManaged", NULL, CTL_NO, "the error io.devtrust.Agent.NotManaged"},
+        {"io.devtrust.Device.Failed",
+         "{\"code\":\"storage\",\"text\":\"a\\u001b[31mb\\u202ec\",\"remedy\":\"\"}", CTL_NO,
+         "a\\x1b[31mb\\u{202e}c"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        scripted.error = cases[i].error;
+        scripted.answer = cases[i].parameters;
+        struct result CLEANUP_RESULT result = run("renew --socket @");
+        print_message("%s %s", cases[i].error, result.err);
+        assert_int_equal(result.status, cases[i].status);
+        assert_string_equal(result.out, "");
+        assert_non_null(strstr(result.err, cases[i].says));
+    }
+}
+
+#define TEST(name_) cmocka_unit_test_setup_teardown(name_, scripted_setup, scripted_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_help_of_the_program),
+        TEST(test_help_of_every_command),
+        TEST(test_version),
+        TEST(test_usage_errors),
+        TEST(test_usage_error_names_the_command),
+        TEST(test_no_daemon),
+        TEST(test_daemon_that_is_not_root),
+        TEST(test_no_answer_in_time),
+        TEST(test_errors_of_the_daemon),
+    };
+    return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
+}
