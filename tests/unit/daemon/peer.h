@@ -18,6 +18,7 @@
 
 #define PEER_MAX_CONNECTIONS 64
 #define PEER_DEADLINE_S 60 /* no test waits longer for anything */
+#define PEER_TICK_MS 5
 
 struct peer_connection {
     struct peer *peer;
@@ -201,24 +202,46 @@ __attribute__((unused)) static const char *peer_url(const struct peer *peer) {
 
 /* --- the loop of a test --- */
 
-static void peer_out_of_time(uv_timer_t *timer) {
-    (void)timer;
+static void peer_tick(uv_timer_t *timer) {
+    unsigned *left = timer->data;
+    if (--*left > 0)
+        return;
     fprintf(stderr, "the test waited for something that did not happen\n");
     abort();
 }
 
-static void peer_free_handle(uv_handle_t *handle) {
+static void peer_free_tick(uv_handle_t *handle) {
+    free(handle->data);
     free(handle);
 }
 
-/* Runs the loop until `*done` says so; a test that hangs ends itself. */
+/* The peer's threads do not wake the loop, and a timer's callback does not end its turn: a tick
+ * makes the loop look again. A test that hangs ends itself. */
+__attribute__((unused)) static uv_timer_t *peer_tick_start(uv_loop_t *loop) {
+    uv_timer_t *timer = malloc(sizeof(*timer));
+    unsigned *left = malloc(sizeof(*left));
+    *left = PEER_DEADLINE_S * 1000 / PEER_TICK_MS;
+    uv_timer_init(loop, timer);
+    timer->data = left;
+    uv_timer_start(timer, peer_tick, PEER_TICK_MS, PEER_TICK_MS);
+    return timer;
+}
+
+__attribute__((unused)) static void peer_tick_end(uv_timer_t *timer) {
+    uv_close((uv_handle_t *)timer, peer_free_tick);
+}
+
+/* Runs the loop until the condition holds. */
+#define PEER_RUN_UNTIL(loop, condition)                                                            \
+    do {                                                                                           \
+        uv_timer_t *tick_ = peer_tick_start(loop);                                                 \
+        while (!(condition))                                                                       \
+            uv_run((loop), UV_RUN_ONCE);                                                           \
+        peer_tick_end(tick_);                                                                      \
+    } while (0)
+
 __attribute__((unused)) static void peer_run_until(uv_loop_t *loop, const bool *done) {
-    uv_timer_t *guard = malloc(sizeof(*guard));
-    uv_timer_init(loop, guard);
-    uv_timer_start(guard, peer_out_of_time, PEER_DEADLINE_S * 1000, 0);
-    while (!*done)
-        uv_run(loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)guard, peer_free_handle);
+    PEER_RUN_UNTIL(loop, *done);
 }
 
 __attribute__((unused)) static void peer_set_true(void *userdata) {
