@@ -8,9 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 
 #define OLD "the old contents"
@@ -190,11 +188,7 @@ static void test_file_size_limit(void **state) {
 static void write_to_full_disk(void *argument) {
     const struct unit_dir *dir = argument;
     static char big[20 * 4096];
-    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        _exit(UNIT_CANNOT);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", dir->path, "tmpfs", 0, "size=65536,nr_inodes=5") < 0)
-        _exit(UNIT_CANNOT);
+    unit_own_tmpfs(dir->path, "size=65536,nr_inodes=5");
     struct unit_dir small = *dir;
     small.fd = atomic_file_open_dir(dir->path);
     CHILD_CHECK(small.fd >= 0);

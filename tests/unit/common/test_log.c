@@ -8,8 +8,6 @@
 
 #include <errno.h>
 #include <pty.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -353,11 +351,7 @@ static void test_redirected_stderr_is_not_the_journal(void **state) {
 /* A socket where the journal's is, in a file system of the child's own. */
 static int listen_as_journal(void) {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket"};
-    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        _exit(UNIT_CANNOT);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", "/run", "tmpfs", 0, "size=65536") < 0)
-        _exit(UNIT_CANNOT);
+    unit_own_tmpfs("/run", "size=65536");
     CHILD_CHECK(mkdir("/run/systemd", 0755) == 0 && mkdir("/run/systemd/journal", 0755) == 0);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     CHILD_CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);

@@ -12,9 +12,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,6 +105,31 @@ __attribute__((unused)) static int unit_in_child(void (*f)(void *), void *argume
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/** Writes a line to a file of /proc; 0 when it was taken. */
+__attribute__((unused)) static int unit_tell_kernel(const char *path, const char *line) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int r = fd >= 0 && write(fd, line, strlen(line)) == (ssize_t)strlen(line) ? 0 : -1;
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+/** In a child: mounts of its own, and `path` an empty tmpfs with `options`; as root, or as root of
+ * a user namespace. Ends the child with UNIT_CANNOT where the kernel forbids it. */
+__attribute__((unused)) static void unit_own_tmpfs(const char *path, const char *options) {
+    char uid_map[32], gid_map[32];
+    snprintf(uid_map, sizeof(uid_map), "0 %u 1", geteuid());
+    snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
+    if (unshare(CLONE_NEWNS) < 0 && (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
+                                     unit_tell_kernel("/proc/self/setgroups", "deny") < 0 ||
+                                     unit_tell_kernel("/proc/self/uid_map", uid_map) < 0 ||
+                                     unit_tell_kernel("/proc/self/gid_map", gid_map) < 0))
+        _exit(UNIT_CANNOT);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", path, "tmpfs", 0, options) < 0)
+        _exit(UNIT_CANNOT);
 }
 
 #define CHILD_CHECK(condition)                                                                     \
