@@ -143,8 +143,16 @@ static int read_character(const char **text, const char *end, uint32_t *ret) {
         *text = escape;
         return 1;
     }
+    const uint8_t byte = (uint8_t) * *text;
+    if (byte < 0x20)
+        return -EBADMSG;
+    if (byte < 0x80) { /* nearly all there is: worth the shortcut */
+        (*text)++;
+        *ret = byte;
+        return 1;
+    }
     int size = utf8_decode(*text, (size_t)(end - *text), ret);
-    if (size < 0 || *ret < 0x20)
+    if (size < 0)
         return -EBADMSG;
     *text += size;
     return 1;
