@@ -313,7 +313,8 @@ static void test_foreign_things_stay(void **state) {
     pki_deinit(&other);
 }
 
-/* A home that two devices share: the other one's leaf stays, and so does the issuer that it needs. */
+/* A home that two devices share: the other one's leaf stays, and so does the issuer that it needs.
+ */
 static void test_another_device_in_the_same_database(void **state) {
     struct fixture *fixture = *state;
     struct credential credential;
