@@ -205,9 +205,9 @@ int varlink_call_dispatch(struct varlink_connection *connection, const char *tex
         }
     }
     connection->call = call;
-    if (r < 0)
-        call_service_error(call, SERVICE "InvalidParameter", "parameter", field);
-    else
+    if (r == 0 && parts.method)
         call_run(call, parts.method, size);
+    else
+        call_service_error(call, SERVICE "InvalidParameter", "parameter", field);
     return 0;
 }

@@ -14,7 +14,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#define READ_CHUNK (8 * 1024)
+#define READ_CHUNK ((size_t)8 * 1024)
 
 struct open_call {
     STAILQ_ENTRY(open_call) next;
@@ -65,7 +65,7 @@ static void client_end(struct varlink_client *client) {
 
 static int client_take_reply(struct varlink_client *client, const char *text, size_t size) {
     struct json_object CLEANUP_JSON *message = NULL;
-    struct varlink_reply_parts reply;
+    struct varlink_reply_parts reply = {0};
     int r = json_gate_parse(text, size, &message);
     if (r == 0)
         r = varlink_reply_parse(message, &reply);

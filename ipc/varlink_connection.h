@@ -7,7 +7,7 @@
 
 #include <sys/queue.h>
 
-#define VARLINK_READ_CHUNK (16 * 1024)
+#define VARLINK_READ_CHUNK ((size_t)16 * 1024)
 
 /* A moment on the loop's clock (ms) at which something must be over; 0: none. */
 typedef uint64_t varlink_deadline;

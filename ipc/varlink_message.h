@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define VARLINK_CALL_MAX (64 * 1024)    /* bytes of one call, without its NUL */
-#define VARLINK_REPLY_MAX (1024 * 1024) /* bytes of one reply, without its NUL */
+#define VARLINK_CALL_MAX ((size_t)64 * 1024)    /* bytes of one call, without its NUL */
+#define VARLINK_REPLY_MAX ((size_t)1024 * 1024) /* bytes of one reply, without its NUL */
 
 /* ---- bytes to messages ---- */
 

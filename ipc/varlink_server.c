@@ -20,7 +20,7 @@ const struct varlink_limits varlink_limits_default = {
     .connections_per_uid = 16,
     .connections = 1024,
     .message_bytes = VARLINK_CALL_MAX,
-    .write_queue_bytes = 1024 * 1024,
+    .write_queue_bytes = (size_t)1024 * 1024,
     .outstanding_per_connection = 16,
     .partial_message_ms = 5000,
 };

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define READ_CHUNK (16 * 1024)
+#define READ_CHUNK ((size_t)16 * 1024)
 #define CONNECT_RETRY_MS 10 /* while the server's backlog is full */
 
 struct varlink_stream {
@@ -156,7 +156,7 @@ static int stream_take_reply(
     const char *text, size_t size, struct json_object **ret_parameters, char **ret_error,
     bool *ret_continues) {
     struct json_object CLEANUP_JSON *message = NULL;
-    struct varlink_reply_parts reply;
+    struct varlink_reply_parts reply = {0};
     int r = json_gate_parse(text, size, &message);
     if (r == 0)
         r = varlink_reply_parse(message, &reply);

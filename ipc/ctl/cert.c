@@ -23,7 +23,8 @@ struct shown {
 
 static const struct json_field shown_table[] = {
     JSON_FIELD(struct shown, user, "user", JSON_FIELD_STRING, true, 1, 0),
-    JSON_FIELD(struct shown, der, "der", JSON_FIELD_STRING, true, 1, 2 * X509_MAX_DER_SIZE),
+    JSON_FIELD(
+        struct shown, der, "der", JSON_FIELD_STRING, true, 1, (int64_t)2 * X509_MAX_DER_SIZE),
     JSON_FIELD(struct shown, verified, "verified", JSON_FIELD_BOOL, true, 0, 0),
     JSON_FIELD(struct shown, stores, "stores", JSON_FIELD_ARRAY, true, 0, 0),
 };

@@ -67,7 +67,7 @@ static int enroll_frame(const char *url, const char *pin, struct buffer *head) {
 static int enroll_message(
     const char *url, const char *pin, const struct secret *token, struct secret **ret) {
     static const char tail[] = "\"}}";
-    struct buffer CLEANUP_BUFFER head = BUFFER_INIT(16 * 1024);
+    struct buffer CLEANUP_BUFFER head = BUFFER_INIT((size_t)16 * 1024);
     struct secret CLEANUP_SECRET_LOCAL *message = NULL;
     int r = enroll_frame(url, pin, &head);
     size_t size = secret_size(token);

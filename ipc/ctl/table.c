@@ -64,7 +64,7 @@ static void cell_print(
 void table_print(
     const struct ctl *ctl, FILE *file, const char *const *header, const struct table_row *rows,
     size_t row_count, size_t column_count) {
-    unsigned widths[TABLE_MAX_COLUMNS];
+    unsigned widths[TABLE_MAX_COLUMNS] = {0};
     widths_measure(widths, header, rows, row_count, column_count);
     widths_fit(widths, column_count);
     for (size_t column = 0; column < column_count; column++) {
