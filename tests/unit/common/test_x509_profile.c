@@ -47,16 +47,8 @@ static void test_long_organisations_are_cut(void **state) {
 }
 
 static void test_bad_organisations(void **state) {
-    static const char *const bad[] = {
-        "",
-        " ",
-        "a\nb",
-        "a\x7f",
-        "\xff",
-        "\xc3",
-        "\xc0\x80",
-        "a\xc2\x85"
-        "b"};
+    static const char *const bad[] = {"",     " ",    "a\nb",     "a\x7f",
+                                      "\xff", "\xc3", "\xc0\x80", "a\xc2\x85z"};
     char cn[X509_PROFILE_CN_SIZE] = "untouched";
 
     (void)state;
