@@ -68,8 +68,7 @@ const struct command command_table[] = {
         .arguments =
             {
                 POSITIONAL(
-                    "id", "ID", SERVER_USER_ID_SIZE - 1,
-                    "letters, digits and . _ @ -, at most 64; in the certificate"),
+                    "id", "ID", SERVER_USER_ID_SIZE - 1, "1 to 64 letters, digits and . _ @ -"),
                 TEXT("name", "NAME", SERVER_USER_NAME_SIZE - 1, "the name that people read"),
                 TEXT("mail", "MAIL", USER_MAX_MAIL - 1, "goes into the certificate"),
                 TEXT(
@@ -93,7 +92,7 @@ const struct command command_table[] = {
     {
         .words = "user remove",
         .name = "user-remove",
-        .help = "Remove a user: ends the assignments and revokes the certificates.",
+        .help = "End a user's assignments and certificates.",
         .arguments = {POSITIONAL("id", "ID", SERVER_USER_ID_SIZE - 1, "the user's id")},
     },
     {
@@ -112,7 +111,7 @@ const struct command command_table[] = {
     {
         .words = "device remove",
         .name = "device-remove",
-        .help = "Remove a device: ends its assignments, revokes its certificates, tells it.",
+        .help = "End a device's assignments and certificates; it is told.",
         .arguments = {DEVICE},
     },
     {
@@ -124,7 +123,7 @@ const struct command command_table[] = {
     {
         .words = "assign",
         .name = "assign",
-        .help = "Manage a user on a device, under the name of the account there.",
+        .help = "Manage a user on a device, as the account of a name.",
         .arguments =
             {
                 USER,
@@ -137,7 +136,7 @@ const struct command command_table[] = {
     {
         .words = "unassign",
         .name = "unassign",
-        .help = "End that, and revoke the user's certificates on the device.",
+        .help = "End that; the user's certificates there are revoked.",
         .arguments = {USER, DEVICE},
     },
     {
@@ -166,7 +165,7 @@ const struct command command_table[] = {
     {
         .words = "distribution",
         .name = "distribution",
-        .help = "Switch certificate distribution; `off` revokes all users' certificates at once.",
+        .help = "The switch. `off` revokes all users' certificates.",
         .arguments = {POSITIONAL("value", "on|paused|off", 6, "paused touches nothing on devices")},
         .value = "distribution",
     },

@@ -25,7 +25,7 @@
 const struct command init_command = {
     .words = "init",
     .name = "init",
-    .help = "Make a new installation: CAs, the listeners' certificate, the database.",
+    .help = "Make a new installation: CAs, certificates, database.",
     .arguments =
         {
             {.name = "organisation",
@@ -47,17 +47,17 @@ const struct command init_command = {
              .shown = "DOMAIN",
              .minimum = 1,
              .maximum = MAX_NAME,
-             .help = "a wildcard name below which fresh host names resolve to the portal"},
+             .help = "names below it resolve to the portal (wildcard DNS)"},
             {.name = "root-keys-dir",
              .shown = "DIR",
              .minimum = 1,
              .maximum = 4000,
-             .help = "where the encrypted root keys go; keep it offline (required)"},
+             .help = "for the encrypted root keys, kept offline (required)"},
             {.name = "passphrase-file",
              .shown = "FILE|-",
              .minimum = 1,
              .maximum = 4000,
-             .help = "passphrase of the root keys, 12 bytes or more (required)"},
+             .help = "of the root keys, 12 bytes or more (required)"},
         },
 };
 
