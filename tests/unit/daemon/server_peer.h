@@ -47,7 +47,7 @@ struct server_peer {
     char csrs[SERVER_PEER_MAX_CSRS]
              [8192]; /* bodies of simpleenroll and simplereenroll, label device */
     int csr_count, renewals, cacerts, state_requests, not_modified, signs;
-    char authorization[256];
+    char authorization[1024];
     char report[4096];
     int reports;
     long last_state_client; /* serial number of the certificate presented for /v1/state */
