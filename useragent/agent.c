@@ -51,6 +51,7 @@ struct agent {
 
     struct agent_snapshot snapshot;
     bool have_snapshot;          /* of this attachment */
+    bool attached_anew;          /* what is in hand has not been sent to this attachment yet */
     char ignored[USER_ID_MAX];   /* a request that is over, though snapshots still show it */
     char inspected[USER_ID_MAX]; /* the last inspection that was answered */
     bool removed;                /* this order to remove has been carried out */
@@ -284,6 +285,7 @@ static void send_submit(struct agent *agent) {
 
     if (!agent_link_is_attached(agent->link))
         return;
+    agent->attached_anew = false;
     if (agent_link_call(
             agent->link, "Submit",
             agent_message_submit(credential_key_request_id(key), credential_key_csr(key)),
@@ -322,6 +324,7 @@ static void send_report(struct agent *agent) {
         agent_work_report_current(&agent->work);
     if (!agent_link_is_attached(agent->link))
         return;
+    agent->attached_anew = false;
     if (agent_link_call(
             agent->link, "Report", agent_message_report(&agent->work.report), report_answered,
             agent) < 0)
@@ -498,6 +501,18 @@ static enum agent_event next_event(const struct agent *agent) {
     }
 }
 
+/* After a new attachment, what was in hand when the connection ended is sent again, unless it is no
+ * longer asked for. */
+static enum agent_event settled_event(struct agent *agent) {
+    enum agent_event event = next_event(agent);
+    bool attached_anew = agent->attached_anew;
+
+    agent->attached_anew = false;
+    if (event == NO_EVENT && attached_anew && agent_machine_find(agent->state, AGENT_EVENT_RETRY))
+        return AGENT_EVENT_RETRY;
+    return event;
+}
+
 /* Whether the stores need not be open: nothing follows soon. */
 static bool is_resting(const struct agent *agent) {
     switch (agent->state) {
@@ -535,7 +550,7 @@ static void settle(struct agent *agent) {
         agent->work.settings = agent->snapshot.settings;
     if (agent->have_snapshot && agent->snapshot.mode != AGENT_MODE_REMOVE)
         agent->removed = false;
-    event = next_event(agent);
+    event = settled_event(agent);
     if (event != NO_EVENT) {
         dispatch(agent, event);
         return;
@@ -565,10 +580,7 @@ static void on_snapshot(const struct agent_snapshot *snapshot, bool attached_now
     agent->have_snapshot = true;
     if (attached_now) {
         agent->removed = false;
-        /* what was in hand when the connection ended is sent again, unless it is no longer asked
-         * for */
-        if (agent->jobs == 0 && next_event(agent) == NO_EVENT)
-            dispatch(agent, AGENT_EVENT_RETRY);
+        agent->attached_anew = true;
     }
     settle(agent);
 }
