@@ -153,17 +153,19 @@ int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments) {
     size_t count = json_object_array_length(renewed.request_ids);
     if (ctl->json)
         ctl_print_json(ctl, answer);
-    else if (count == 0)
-        fprintf(
-            ctl->out, "Nobody is managed on this device; nothing was asked for.\n"
-                      "See: devtrustctl status\n");
+    else if (count == 0) /* the daemon took it all the same: it ends a hold even where nobody can
+                            answer now */
+        fputs(
+            "No certificate was asked for now: nobody is managed, or no agent is attached.\n"
+            "A local hold, if there was one, has ended. See: devtrustctl status\n",
+            ctl->out);
     else
         fprintf(
             ctl->out,
             "Asked for %zu new certificate%s. The old one stays until the new one is in place.\n"
             "See: devtrustctl status\n",
             count, count == 1 ? "" : "s");
-    return count > 0 ? CTL_GOOD : CTL_NO;
+    return CTL_GOOD;
 }
 
 int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments) {

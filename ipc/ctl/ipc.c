@@ -126,7 +126,8 @@ int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments) {
     text_paragraph(ctl, ctl->out, "Vendor", 12, info.vendor, TEXT_PLAIN);
     text_paragraph(ctl, ctl->out, "Product", 12, info.product, TEXT_PLAIN);
     text_paragraph(ctl, ctl->out, "Version", 12, info.version, TEXT_PLAIN);
-    text_paragraph(ctl, ctl->out, "URL", 12, info.url, TEXT_PLAIN);
+    if (*info.url)
+        text_paragraph(ctl, ctl->out, "URL", 12, info.url, TEXT_PLAIN);
     for (size_t i = 0; i < json_object_array_length(info.interfaces); i++)
         text_paragraph(
             ctl, ctl->out, i == 0 ? "Interfaces" : "", 12, interface_at(&info, i), TEXT_PLAIN);

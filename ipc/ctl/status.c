@@ -261,7 +261,11 @@ static void enrolment_print(const struct ctl *ctl, const struct status *status) 
             ctl, "  until", text_time_and_distance(enrolment->not_after, status->now, when),
             TEXT_PLAIN);
     }
-    trouble_print(ctl, "", &enrolment->trouble);
+    if (trouble_is_set(&enrolment->trouble) &&
+        reason_from_code(enrolment->trouble.code) == REASON_NOT_ENROLLED)
+        line(ctl, "", reason_remedy(REASON_NOT_ENROLLED), TEXT_PLAIN); /* the rest was just said */
+    else
+        trouble_print(ctl, "", &enrolment->trouble);
 }
 
 static void push_print(const struct ctl *ctl, const struct status *status) {
@@ -292,18 +296,21 @@ static void desired_print(const struct ctl *ctl, const struct status *status) {
 }
 
 static void policies_print(const struct ctl *ctl, const struct status *status) {
-    size_t count = json_object_array_length(status->policies);
+    size_t count = json_object_array_length(status->policies), printed = 0;
     for (size_t i = 0; i < count; i++) {
         struct policy policy = {0};
         struct json_object *object = json_object_array_get_idx(status->policies, i);
         if (!json_object_is_type(object, json_type_object) ||
             READ(object, policy_table, &policy) < 0)
             continue;
+        if (!policy.installed && !is_enrolled(status) && !trouble_is_set(&policy.trouble))
+            continue; /* nothing is there, and nothing should be */
         char text[TEXT_SAFE_SIZE];
         snprintf(
             text, sizeof text, "%s: %s", policy.family,
             policy.installed ? "installed" : "not installed");
-        line(ctl, i == 0 ? "Browsers" : "", text, policy.installed ? TEXT_GOOD : TEXT_PLAIN);
+        line(
+            ctl, printed++ == 0 ? "Browsers" : "", text, policy.installed ? TEXT_GOOD : TEXT_PLAIN);
         line(ctl, "", policy.path, TEXT_PLAIN);
         trouble_print(ctl, "", &policy.trouble);
     }

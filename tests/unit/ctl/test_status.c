@@ -72,10 +72,10 @@ static void test_not_enrolled(void **state) {
         "\"enrolment\":{\"state\":\"none\",\"code\":\"not-enrolled\","
         "\"text\":\"This device is not enrolled.\",\"remedy\":\"Run: devtrustctl "
         "enroll URL --token-file FILE (as root).\"}",
-        "\"push\":{\"connected\":false}", "\"desired\":{}", "\"policies\":[]", ""));
+        "\"push\":{\"connected\":false}", "\"desired\":{}",
+        "\"policies\":[{\"family\":\"chromium\",\"path\":\"/p\",\"installed\":false}]", ""));
     assert_string_equal(
         result.out, "Device        not enrolled\n"
-                    "              This device is not enrolled. [not-enrolled]\n"
                     "              Run: devtrustctl enroll URL --token-file FILE (as root).\n");
     assert_int_equal(result.status, CTL_NO);
 }
