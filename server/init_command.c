@@ -271,10 +271,10 @@ int init_run(const struct server_config *config, const struct cli_request *reque
     if (status == CLI_OK)
         status = make_all(config, &init, passphrase);
     secret_free(passphrase);
-    if (status == CLI_OK) {
-        int r = installation_hand_over(config);
-        if (r < 0)
-            status = complain(CLI_NO, config->state_dir, strerror(-r));
-    }
-    return status == CLI_OK ? show(config, &init, request) : status;
+    if (status != CLI_OK)
+        return status;
+    /* last, for show() still reads the keys as the user who made them */
+    status = show(config, &init, request);
+    int r = installation_hand_over(config);
+    return r < 0 ? complain(CLI_NO, config->state_dir, strerror(-r)) : status;
 }
