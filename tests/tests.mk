@@ -32,7 +32,7 @@ $(foreach target,$(basename $(notdir $(FUZZ_SRC))),$(eval $(call fuzz_rule,$(tar
 TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
 SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh common/embed.sh .ci/run tests/harness/sandbox
 
-.PHONY: print-% programs-under-test demo check bench fuzz unit format format-check shellcheck
+.PHONY: print-% programs-under-test packages demo check bench fuzz unit format format-check shellcheck
 print-%:
 	@echo $($*)
 
@@ -40,6 +40,9 @@ programs-under-test: all $(UNIT_PROGRAMS)
 
 unit: $(UNIT_PROGRAMS) ## unit tests of this variant only (VARIANT=gcc|clang|asan)
 	@for program in $^; do echo "$$program"; "$$program" >build/unit.log 2>&1 || { cat build/unit.log; exit 1; }; done
+
+packages: ## install the Debian packages that building needs
+	@tests/packages.sh build
 
 demo: ## the whole way on this machine, with real parts; KEEP=1 leaves it running
 	@tests/packages.sh build demo
