@@ -216,8 +216,8 @@ static int write_place(struct policy *policy, struct place_status *place, int fd
     if (r < 0)
         return r;
     r = chrome_policy_read_own(fd, &own, &own_size);
-    bool same = r == 0 && own_size == strlen(text) && memcmp(own, text, own_size) == 0;
-    bool had_rules = r == 0 && policy_merge_has_rules(own, own_size, &rules);
+    bool same = r == 0 && own && own_size == strlen(text) && memcmp(own, text, own_size) == 0;
+    bool had_rules = r == 0 && own && policy_merge_has_rules(own, own_size, &rules);
 
     struct policy_place *entry = policy_record_find(&policy->record, place->path);
     if (!entry) {

@@ -490,9 +490,7 @@ int64_t user_next_due(const struct user *user) {
 
 /* ---- the server's answer ---- */
 
-static int take_bundle(
-    struct user *user, STACK_OF(X509) * certificates, struct user_input *input,
-    enum reason *ret_reason) {
+static int take_bundle(struct user *user, STACK_OF(X509) * certificates, enum reason *ret_reason) {
     const struct user_services *services = user->services;
     const struct desired_state *state = user->orders->state;
     struct user_bundle bundle CLEANUP(user_bundle_deinit) = {0};
@@ -502,6 +500,7 @@ static int take_bundle(
         .lifetime_s = state && state->enrolled ? state->lifetime_s : 0,
         .now_s = services->clock_agrees(services->userdata) ? now_s(user) : 0,
     };
+    struct user_input input;
     X509 *issuer;
 
     if (!services->trust(
@@ -512,12 +511,13 @@ static int take_bundle(
     int r = user_signing_check_bundle(certificates, &expectation, &bundle, ret_reason);
     if (r < 0)
         return r;
-    input->root = bundle.root;
-    input->intermediate = bundle.intermediate;
-    input->leaf = bundle.leaf;
-    input->serial = bundle.serial;
-    input->not_after = bundle.not_after;
-    return user_event(user, USER_EVENT_ISSUED, input);
+    user_input_init(user, &input);
+    input.root = bundle.root;
+    input.intermediate = bundle.intermediate;
+    input.leaf = bundle.leaf;
+    input.serial = bundle.serial;
+    input.not_after = bundle.not_after;
+    return user_event(user, USER_EVENT_ISSUED, &input);
 }
 
 static void fail_signing(
@@ -535,13 +535,11 @@ static void signed_by_server(
     enum sign_outcome outcome, STACK_OF(X509) * certificates, int64_t retry_after_ms,
     enum reason reason, void *userdata) {
     struct user *user = userdata;
-    struct user_input input;
 
     user->in_flight = false;
     switch (outcome) {
     case SIGN_ISSUED:
-        user_input_init(user, &input);
-        if (take_bundle(user, certificates, &input, &reason) == -EBADMSG)
+        if (take_bundle(user, certificates, &reason) == -EBADMSG)
             fail_signing(user, USER_EVENT_BAD_ANSWER, reason, 0);
         break;
     case SIGN_RETRY:
