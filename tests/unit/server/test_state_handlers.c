@@ -184,7 +184,7 @@ static void test_closed_streams_are_forgotten(void **state) {
 
 /* --- reports --- */
 
-static long report(
+__attribute__((format(printf, 3, 4))) static long report(
     struct running *running, const struct client_identity *device, const char *format, ...) {
     char body[512];
     va_list arguments;
