@@ -151,6 +151,6 @@ int hex_decode(const char *text, uint8_t *ret, size_t size) {
         if (nibble(text[i]) < 0)
             return -EINVAL;
     for (size_t i = 0; i < size; i++)
-        ret[i] = (uint8_t)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
+        ret[i] = (uint8_t)((unsigned)nibble(text[2 * i]) << 4 | (unsigned)nibble(text[2 * i + 1]));
     return 0;
 }

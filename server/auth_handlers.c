@@ -140,7 +140,7 @@ static void refuse(struct http_request *request, int status, enum reason reason)
 
 static void handle_auth(struct http_request *request, struct server *server) {
     uint8_t fingerprint[SHA256_SIZE];
-    struct certificate_status status;
+    struct certificate_status status = {0};
     int r = named_certificate(request, fingerprint);
 
     http_add_header(request, "Cache-Control", "no-store");
@@ -152,9 +152,7 @@ static void handle_auth(struct http_request *request, struct server *server) {
         r = certificate_status_by_fingerprint(
             server->db, fingerprint, clock_wall_s(server->clock), server->config.superseded_grace_s,
             &status);
-    if (r == -EBADMSG)
-        refuse(request, 403, REASON_WRONG_CERTIFICATE);
-    else if (r < 0) {
+    if (r < 0 && r != -EBADMSG) {
         /* closed when in doubt, and never 5xx: a proxy would make an error page of it */
         log_event(
             LOG_LEVEL_ERROR, MSG_DATABASE,
@@ -162,7 +160,7 @@ static void handle_auth(struct http_request *request, struct server *server) {
             "directory.",
             LOG_ERRNO(r));
         refuse(request, 403, REASON_INTERNAL);
-    } else if (!status.known || status.kind != CERTIFICATE_USER)
+    } else if (r < 0 || !status.known || status.kind != CERTIFICATE_USER)
         refuse(request, 403, REASON_WRONG_CERTIFICATE);
     else if (!status.managed)
         refuse(request, 403, status.reason);

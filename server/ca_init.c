@@ -95,7 +95,7 @@ static int make_authority(
         r = signer_from_key(key, &authority.signer);
     if (r == 0)
         r = x509_build_begin(&validity, NULL, &authority.certificate);
-    if (r < 0)
+    if (r != 0)
         return r;
     certificate = authority.certificate;
     issuer = parent ? parent->certificate : certificate;

@@ -31,7 +31,7 @@ static int make_ca(const char *organisation, int64_t now_s, struct signer *ret_s
         r = x509_profile_name(organisation, " devtrust TLS CA", cn, sizeof(cn));
     if (r == 0)
         r = x509_build_begin(&validity, NULL, &certificate);
-    if (r < 0)
+    if (r != 0)
         return r;
     subject = X509_get_subject_name(certificate);
     r = x509_build_name(subject, NID_commonName, cn);
@@ -48,7 +48,7 @@ static int make_ca(const char *organisation, int64_t now_s, struct signer *ret_s
         r = x509_build_subject_key_id(certificate);
     if (r == 0)
         r = signer_from_key(key, ret_signer);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = signer_sign_certificate(ret_signer, certificate);
     if (r == 0)
@@ -203,7 +203,7 @@ static int renew(int dir_fd, X509 *old, int64_t now_s) {
         r = signer_file_open(dir_fd, CA_FILE_TLS_KEY_CA, &signer);
     if (r == 0)
         r = x509_subject_text(old, NID_commonName, &cn);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!names || X509_verify(old, X509_get0_pubkey(ca)) != 1)
         return -EBADMSG;

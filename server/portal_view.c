@@ -54,7 +54,7 @@ static int look_up_proof(
 }
 
 int portal_view_first(struct server *server, X509 *peer, bool can_check, struct portal_view *ret) {
-    struct portal_view view;
+    struct portal_view view = {0};
     int r = look_up_peer(server, peer, &view);
 
     if (r < 0)
@@ -76,14 +76,11 @@ int portal_view_final(
         r = look_up_peer(server, peer, &own);
     if (r < 0)
         return r;
-    if (fresh.verdict == PORTAL_TRUSTED)
-        *ret = fresh;
-    else if (own.verdict == PORTAL_TRUSTED)
-        *ret = own;
-    else if (!fresh.status.known && own.status.known)
-        *ret = own; /* the page's own connection still tells why */
-    else
-        *ret = fresh;
+    /* a good one wins, the fresh one first; of two that are not, the one that tells why */
+    bool take_own = fresh.verdict != PORTAL_TRUSTED &&
+                    (own.verdict == PORTAL_TRUSTED || (!fresh.status.known && own.status.known));
+
+    *ret = take_own ? own : fresh;
     return 0;
 }
 

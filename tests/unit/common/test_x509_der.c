@@ -64,9 +64,11 @@ static void test_long_lengths(void **state) {
     data[4] = 0x7e;
     assert_true(x509_der_is_one_object(data, 3 + 0x80));
     /* 65540 octets: an octet string of 65535 and its header of four, and one that holds nothing */
-    memcpy(data, "\x30\x83\x01\x00\x05\x04\x82\xff\xff", 9);
-    memset(data + 9, 0, 65535);
-    memcpy(data + 9 + 65535, "\x05\x00", 2);
+    static const uint8_t header[] = {0x30, 0x83, 0x01, 0x00, 0x05, 0x04, 0x82, 0xff, 0xff};
+
+    memset(data, 0, sizeof(data));
+    memcpy(data, header, sizeof(header));
+    data[sizeof(header) + 65535] = 0x05;
     assert_true(x509_der_is_one_object(data, 5 + 65541));
     assert_false(x509_der_is_one_object(data, 5 + 65540));
 }

@@ -167,7 +167,7 @@ static void test_base64_round_trip(void **state) {
     length = strlen(text);
     spoilt = malloc(length + 16);
     memcpy(spoilt, text, length + 1);
-    strcpy(spoilt + length, "AAAA"); /* something after it */
+    memcpy(spoilt + length, "AAAA", sizeof("AAAA")); /* something after it */
     assert_int_equal(x509_cert_from_base64(spoilt, &none), -EBADMSG);
     spoilt[length] = '\n';
     spoilt[length + 1] = '\0';
