@@ -128,7 +128,7 @@ static int take_command_option(
     struct cursor *cursor, const char *word, struct cli_request *request) {
     for (size_t i = 0; i < COMMAND_MAX_ARGUMENTS; i++) {
         const struct command_argument *argument = &request->command->arguments[i];
-        const char *value;
+        const char *value = "";
         if (!argument->name)
             break;
         if (argument->positional)

@@ -68,7 +68,7 @@ static void measure(
 }
 
 static void print_table(const struct command *command, struct json_object *rows) {
-    size_t widths[COMMAND_MAX_COLUMNS], count = column_count(command);
+    size_t widths[COMMAND_MAX_COLUMNS] = {0}, count = column_count(command);
     char cell[CELL_SIZE];
     if (json_object_array_length(rows) == 0) {
         printf("There are no %s.\n", command->rows);

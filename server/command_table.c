@@ -9,11 +9,11 @@
 #include <string.h>
 
 #define TEXT(name_, shown_, maximum_, help_)                                                       \
-    { .name = name_, .shown = shown_, .minimum = 1, .maximum = (maximum_), .help = help_ }
+    { .name = (name_), .shown = (shown_), .minimum = 1, .maximum = (maximum_), .help = (help_) }
 #define POSITIONAL(name_, shown_, maximum_, help_)                                                 \
     {                                                                                              \
-        .name = name_, .shown = shown_, .positional = true, .minimum = 1, .maximum = (maximum_),   \
-        .help = help_                                                                              \
+        .name = (name_), .shown = (shown_), .positional = true, .minimum = 1,                      \
+        .maximum = (maximum_), .help = (help_)                                                     \
     }
 
 #define USER POSITIONAL("user", "USER", SERVER_USER_ID_SIZE - 1, "the server's id of the user")

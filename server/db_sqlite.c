@@ -211,8 +211,8 @@ int db_query(
     struct db_statement **ret) {
     struct db_statement *statement = NULL;
     int r = take_statement(db, sql, &statement);
-    if (r < 0)
-        return r;
+    if (!statement)
+        return r < 0 ? r : -ENOMEM;
     statement->in_use = true;
     for (size_t i = 0; i < count; i++) {
         int code = bind_value(statement->stmt, (int)i + 1, &values[i]);
