@@ -51,7 +51,7 @@ static void client_end(struct varlink_client *client) {
     uv_read_stop((uv_stream_t *)&client->pipe);
     varlink_reader_deinit(&client->reader);
     struct open_call *call;
-    while (!client->closed && (call = STAILQ_FIRST(&client->calls))) {
+    while ((call = STAILQ_FIRST(&client->calls))) { /* none once the client is closed */
         STAILQ_REMOVE_HEAD(&client->calls, next);
         client->call_count--;
         call->reply(client, NULL, VARLINK_ERROR_DISCONNECTED, false, call->userdata);
