@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #define JSON_GATE_MAX_DEPTH 16
-#define JSON_GATE_MAX_KEYS 4096 /* in all objects of one text together */
+#define JSON_GATE_MAX_KEYS 8192 /* in all objects of one text together */
 
 /** Checks `size` bytes only. Returns 0 or -EBADMSG; the offset of the first offence in *ret_offset
  * if not NULL. */
