@@ -301,14 +301,15 @@ static void report_answered(
     struct agent *agent = userdata;
 
     (void)parameters;
-    (void)retry_after_s;
     if (agent->stopping || (agent->state != AGENT_REPORTING && agent->state != AGENT_FAILING &&
                             agent->state != AGENT_REMOVED))
         return;
     if (answer == AGENT_ANSWER_DISCONNECTED)
         return; /* the next attachment sends it again */
-    if (answer == AGENT_ANSWER_OTHER) {
-        start_wait(agent, backoff_next(&agent->resend, agent->options.random, 0));
+    if (answer == AGENT_ANSWER_OTHER || answer == AGENT_ANSWER_TOO_SOON) {
+        /* devtrustd could not write it down: to count it as told would leave both sides waiting */
+        start_wait(
+            agent, backoff_next(&agent->resend, agent->options.random, retry_after_s * 1000));
         return;
     }
     backoff_reset(&agent->resend);

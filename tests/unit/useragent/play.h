@@ -53,7 +53,8 @@ struct play {
     /* what is answered */
     enum play_submit submit;
     bool hold_report;
-    bool advance_on_renew; /* Renew makes the request "renewed" */
+    unsigned postpone_reports; /* so many are answered with TooSoon, as by a full disk */
+    bool advance_on_renew;     /* Renew makes the request "renewed" */
 
     /* what was seen */
     unsigned watches, submits, reports, renews, inspections;
@@ -221,6 +222,14 @@ static inline void play_on_report(struct varlink_call *call, void *userdata) {
         play->renew_at = json_object_get_int64(value);
     if (play->hold_report) {
         play_hold(play, call);
+        return;
+    }
+    if (play->postpone_reports > 0) {
+        struct json_object *reply = json_object_new_object();
+
+        play->postpone_reports--;
+        json_fields_add_int(reply, "retry_after_s", 1);
+        varlink_call_error(call, "io.devtrust.Agent.TooSoon", reply);
         return;
     }
     if (play->request_id && strcmp(play->request_id, play->reported_id) == 0)

@@ -192,6 +192,31 @@ static void test_removal_without_anything(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static bool has_reported_twice(struct play *play) {
+    return play->reports >= 2;
+}
+
+/* devtrustd's disk is full: neither an installation nor a removal is done before it is told. */
+static void test_postponed_report(void **state) {
+    struct play *play = *state;
+
+    REQUIRE_ROOT();
+    play->request_id = "request-1";
+    play->postpone_reports = 1;
+    play_start_agent(play);
+    assert_true(play_until(play, has_reported_twice));
+    assert_string_equal(play->outcome, "installed");
+    assert_null(play->request_id);
+    expect_stores(play, 1, 1);
+
+    play->reports = 0;
+    play->postpone_reports = 1;
+    play->mode = "remove";
+    play_notify(play);
+    assert_true(play_until(play, has_reported_twice));
+    assert_string_equal(play->outcome, "removed");
+}
+
 static bool has_attached(struct play *play) {
     return play->watches > 0;
 }
@@ -598,6 +623,7 @@ int main(void) {
         TEST(test_install_renew_remove),
         TEST(test_removal_leaves_nothing),
         TEST(test_removal_without_anything),
+        TEST(test_postponed_report),
         TEST(test_idle_changes_nothing),
         TEST(test_retry_after),
         TEST(test_lost_connection_resubmits),
