@@ -68,6 +68,7 @@ CREATE TABLE certificates (
     der BLOB NOT NULL
 ) STRICT;
 CREATE INDEX certificates_owner ON certificates (device, user_id, state);
+CREATE INDEX certificates_age ON certificates (device, user_id, issued_at);
 CREATE INDEX certificates_state ON certificates (kind, state);
 
 -- What administrators did: appended to, never changed.
