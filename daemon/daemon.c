@@ -15,13 +15,11 @@
 #include "ipc/transport.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/file.h>
 #include <systemd/sd-daemon.h>
 
-#define LOCK_FILE "devtrustd.lock"
 #define QUIET_MS 1000 /* a burst is over */
 
 /* ---- what users need ---- */
@@ -191,14 +189,16 @@ static int open_state(struct daemon *daemon) {
             LOG_TEXT("PATH", path), LOG_ERRNO(r));
         return r;
     }
-    daemon->lock_fd =
-        openat(daemon->state_dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (daemon->lock_fd < 0 || flock(daemon->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+    /* the directory itself is the lock: that works on a read-only file system, too */
+    daemon->lock_fd = atomic_file_open_dir(path);
+    r = daemon->lock_fd;
+    if (r >= 0 && flock(daemon->lock_fd, LOCK_EX | LOCK_NB) < 0)
         r = -errno;
+    if (r < 0) {
         log_event(
             LOG_LEVEL_ERROR, MSG_STORAGE,
             r == -EWOULDBLOCK ? "Another devtrustd runs with this state directory; stop it first"
-                              : "The lock in the state directory cannot be taken",
+                              : "The lock on the state directory cannot be taken",
             LOG_TEXT("PATH", path), LOG_ERRNO(r));
         return r;
     }

@@ -213,8 +213,8 @@ static int write_place(struct policy *policy, struct place_status *place, int fd
     int r = chrome_policy_read_others(fd, &merge);
     if (r == 0)
         r = policy_merge_render(&merge, &rules, &text);
-    if (r < 0)
-        return r;
+    if (r < 0 || !text)
+        return r < 0 ? r : -ENOMEM;
     r = chrome_policy_read_own(fd, &own, &own_size);
     bool same = r == 0 && own && own_size == strlen(text) && memcmp(own, text, own_size) == 0;
     bool had_rules = r == 0 && own && policy_merge_has_rules(own, own_size, &rules);

@@ -161,3 +161,7 @@ int user_store_remove(struct user_store *store, const char *id) {
     file_name(id, name);
     return atomic_file_remove(store->dir_fd, name);
 }
+
+bool user_store_is_writable(const struct user_store *store) {
+    return faccessat(store->dir_fd, ".", W_OK, AT_EACCESS) == 0;
+}

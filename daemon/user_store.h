@@ -23,3 +23,6 @@ int user_store_write(struct user_store *store, const struct user_record *record)
 
 /** Removes, durably; absent is done. */
 int user_store_remove(struct user_store *store, const char *id);
+
+/** Whether the directory can be written at all: false on a file system that went read-only. */
+bool user_store_is_writable(const struct user_store *store);

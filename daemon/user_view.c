@@ -88,7 +88,12 @@ enum reason user_view_reason(const struct user *user) {
     enum reason reason = orders_reason(user);
     if (reason == REASON_NONE)
         reason = account_reason(user);
-    return reason == REASON_NONE ? progress_reason(user) : reason;
+    if (reason == REASON_NONE)
+        reason = progress_reason(user);
+    /* all is well, but nothing new could be stored */
+    if (reason == REASON_NONE && !user_store_is_writable(user->services->store))
+        reason = REASON_STORAGE;
+    return reason;
 }
 
 /* ---- for the agent ---- */
