@@ -51,7 +51,9 @@ static void log_outcome(const struct est_answer *answer) {
 static void on_answer(const struct est_answer *answer, void *userdata) {
     struct post *post = userdata;
     enum sign_outcome outcome = outcomes[answer->outcome];
-    if (post->stale && outcome == SIGN_REFUSED)
+    /* that the device's own certificate has ended says nothing about the user: its renewal is on
+     * its way, and no new generation would come to set a refused user going again */
+    if (outcome == SIGN_REFUSED && (post->stale || answer->reason == REASON_EXPIRED))
         outcome = SIGN_RETRY;
     if (outcome != SIGN_ISSUED && answer->reason != REASON_NONE)
         log_outcome(answer);

@@ -16,7 +16,8 @@ enum est_fault {
     FAULT_NONE,
     FAULT_LOST, /* issues, and closes the connection in place of an answer */
     FAULT_401,
-    FAULT_403, /* with the code device-suspended */
+    FAULT_403,     /* with the code device-suspended */
+    FAULT_EXPIRED, /* 403: the device's certificate has */
     FAULT_400,
     FAULT_503, /* with Retry-After: 1 */
     FAULT_202,
@@ -95,6 +96,9 @@ static bool server_peer_plain_fault(
         return true;
     case FAULT_403:
         *ret_more = server_peer_problem(connection, 403, "", "device-suspended");
+        return true;
+    case FAULT_EXPIRED:
+        *ret_more = server_peer_problem(connection, 403, "", "expired");
         return true;
     case FAULT_400:
         *ret_more = server_peer_problem(connection, 400, "", "csr-key");

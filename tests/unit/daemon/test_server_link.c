@@ -676,6 +676,9 @@ static void signing_has_four_outcomes(void **state) {
     sign(f, FAULT_403);
     assert_int_equal(f->outcome, SIGN_REFUSED);
     assert_int_equal(f->reason, REASON_DEVICE_SUSPENDED);
+    sign(f, FAULT_EXPIRED); /* the device's renewal mends it, not an administrator */
+    assert_int_equal(f->outcome, SIGN_RETRY);
+    assert_int_equal(f->reason, REASON_EXPIRED);
     sign(f, FAULT_400);
     assert_int_equal(f->outcome, SIGN_FAILED);
     assert_int_equal(f->reason, REASON_CSR_KEY);
