@@ -184,10 +184,12 @@ static int open_place(struct policy *policy, const struct place_status *place) {
     if (fd != -ENOENT || !place->make)
         return fd;
     struct policy_place *entry = policy_record_find(&policy->record, place->path);
+    bool is_new = !entry;
     int r = entry ? 0 : policy_record_add(&policy->record, place->path, &entry);
+    size_t known = r == 0 ? entry->created_count : 0;
     if (r == 0)
         r = chrome_policy_plan_parents(entry);
-    if (r == 0)
+    if (r == 0 && (is_new || entry->created_count != known))
         r = save(policy);
     if (r == 0)
         r = chrome_policy_make(place->path);

@@ -27,7 +27,7 @@ struct users {
     uv_poll_t poll;
     uv_timer_t settle;
     int64_t armed_for;
-    bool closing;
+    bool closing, settling;
     unsigned open_handles;
 };
 
@@ -164,6 +164,8 @@ static void reap(struct users *users) {
 
 void users_settle(struct users *users) {
     uv_timer_stop(&users->settle);
+    users->settling =
+        true; /* what moves here is looked at below: no next round, or a full link would spin */
     mark_blocked(users);
     for (size_t i = 0; i < users->count; i++) {
         struct user *user = users->list[i];
@@ -174,6 +176,7 @@ void users_settle(struct users *users) {
     reap(users);
     users->options.policy_needed(needs_policy(users), users->options.userdata);
     rearm(users);
+    users->settling = false;
 }
 
 static void settle_fired(uv_timer_t *timer) {
@@ -182,7 +185,7 @@ static void settle_fired(uv_timer_t *timer) {
 
 static void settled(void *userdata) {
     struct users *users = userdata;
-    if (!users->closing && !uv_is_active((uv_handle_t *)&users->settle))
+    if (!users->closing && !users->settling && !uv_is_active((uv_handle_t *)&users->settle))
         uv_timer_start(&users->settle, settle_fired, 0, 0);
 }
 

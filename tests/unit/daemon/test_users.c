@@ -436,6 +436,8 @@ static void the_link_takes_no_more(void **unused) {
     world_submit(1000, NULL);
     expect_state(1000, USER_SIGNING);
     assert_int_equal(world.answers, 0); /* it is next */
+    world_settle();
+    assert_int_equal(uv_backend_timeout(&world.loop), -1); /* and nothing spins until then */
     world.sign_error = 0;
     world_settle(); /* a place is free */
     assert_int_equal(world.post_count, 1);
