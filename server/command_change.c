@@ -216,6 +216,20 @@ static int distribution_run(struct command_call *call) {
 
 /* --- certificates --- */
 
+/* A device whose certificate is revoked loses its open stream with it. */
+static int end_stream_of(struct command_call *call, const char *serial) {
+    CLEANUP_DB_STATEMENT struct db_statement *row = NULL;
+    int r = db_query(
+        call->db, "SELECT device FROM certificates WHERE serial = ? AND kind = 1",
+        DB_VALUES(DB_TEXT(serial)), &row);
+    if (r >= 0)
+        r = db_step(row);
+    if (r <= 0)
+        return r;
+    call->drop = true;
+    return command_notify(call, db_column_text(row, 0));
+}
+
 static int certificate_revoke_run(struct command_call *call) {
     const char *serial = command_text(call, "serial");
     int r = certificate_revoke_all(
@@ -225,6 +239,8 @@ static int certificate_revoke_run(struct command_call *call) {
         return command_refuse(
             call, 404, "There is no certificate %s that could be revoked; see: certificate list.",
             serial);
+    if (r >= 0)
+        r = end_stream_of(call, serial);
     return r < 0 ? r : command_say(call, "Certificate %s is revoked.", serial);
 }
 

@@ -8,6 +8,7 @@
 #include "common/log_messages.h"
 #include "common/x509_csr.h"
 #include "server/ca.h"
+#include "server/event_hub.h"
 #include "server/issuance.h"
 #include "server/server.h"
 #include "server/user.h"
@@ -94,15 +95,23 @@ static void send_bundle(const struct enrolment *enrolment) {
     sk_X509_free(bundle);
 }
 
+/* A device that enrols by token again has given up the certificate that its open stream belongs to.
+ */
+static void end_former_stream(const struct issuance *issuance) {
+    if (issuance->kind == ISSUANCE_ENROL && !issuance->repeated)
+        event_hub_drop(issuance->server->hub, issuance->device);
+}
+
 static void on_issued(int result, void *data) {
     struct enrolment *enrolment = data;
     if (result < 0)
         http_send_error(enrolment->request, result);
     else {
         log_outcome(enrolment);
-        if (enrolment->issuance.refusal == REASON_NONE)
+        if (enrolment->issuance.refusal == REASON_NONE) {
             send_bundle(enrolment);
-        else
+            end_former_stream(&enrolment->issuance);
+        } else
             http_send_problem(
                 enrolment->request, enrolment->issuance.status, enrolment->issuance.refusal, NULL);
     }

@@ -22,7 +22,8 @@ struct event_hub *event_hub_free(struct event_hub *hub);
 /** Sends an event to one device's stream, if it has one; to all with NULL. */
 void event_hub_notify(struct event_hub *hub, const char *device);
 
-/** Sends a last event to a device and ends its stream (it was removed). */
+/** Sends a last event to a device and ends its stream: the certificate that opened it is no longer
+ * good. */
 void event_hub_drop(struct event_hub *hub, const char *device);
 
 /** For status. */

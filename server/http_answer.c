@@ -208,6 +208,10 @@ struct http_stream *http_stream_start(
     void (*closed)(struct http_stream *stream, void *userdata), void *userdata) {
     struct evhttp_request *req = request->req;
     struct evhttp_connection *connection = evhttp_request_get_connection(req);
+    if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {
+        http_send(request, 200, content_type, NULL, 0);
+        return NULL;
+    }
     struct http_stream *stream = calloc(1, sizeof(*stream));
     if (!stream || !connection) {
         free(stream);

@@ -12,6 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Private keys and the handshakes' secrets: 64 bytes each and a few per handshake; past the end a
+ * handshake fails, so it is made for thousands at once. */
+#define SECURE_ARENA (1024 * 1024)
+
 static const struct command serve_command = {
     .words = "serve",
     .name = "serve",
@@ -39,10 +43,10 @@ static int run(const struct cli_request *request) {
         fprintf(stderr, "devtrust-server: %s\n", error[0] ? error : strerror(-r));
         status = CLI_USAGE;
     } else if (strcmp(request->command->name, "init") == 0)
-        status = init_run(&config, request);
+        status = secret_harden_openssl(SECURE_ARENA) < 0 ? CLI_NO : init_run(&config, request);
     else if (strcmp(request->command->name, "serve") == 0) {
         log_init("devtrust-server", (enum log_level)((int)LOG_LEVEL_ERROR + config.log_level));
-        status = serve_run(&config);
+        status = secret_harden_openssl(SECURE_ARENA) < 0 ? CLI_NO : serve_run(&config);
     } else
         status = client(&config, request);
     server_config_deinit(&config);

@@ -167,9 +167,15 @@ static void test_copy_waits_for_an_administrator(void **state) {
     CLEANUP_JSON struct json_object *list = command(running, "device-list", "{}", 200);
     assert_non_null(strstr(json_object_get_string(list), "suspended"));
 
+    struct event_stream stream;
+    event_stream_open(running, &first, &stream);
+    assert_true(event_stream_wait(&stream, "event: state"));
     must(running, "device-resume", "{\"device\":\"%s\"}", uuid);
     post_key(running, DEVICE_ENROL, NULL, token, second.key, NULL, uuid, &granted);
     second.certificate = answer_leaf(&granted);
+    while (event_stream_wait(&stream, "event: state"))
+        ; /* it ends, for the first one's certificate has ended */
+    event_stream_close(&stream);
     get_as(running, &first, "/v1/state", &old);
     expect_problem(&old, 403, "revoked");
     get_as(running, &second, "/v1/state", &new);

@@ -72,6 +72,34 @@ static void test_methods(void **state) {
     assert_int_equal(head.status, 404);
 }
 
+/* HEAD is GET without a body, for a stream too. */
+static void test_head(void **state) {
+    struct running *running = *state;
+    char uuid[37], text[1024];
+    static const char head[] = "HEAD /v1/events HTTP/1.1\r\nHost: x\r\n\r\n"
+                               "HEAD /v1/state HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    CLEANUP(client_identity_deinit) struct client_identity device = enrol_device(running, uuid);
+    int fd = client_connect(running, HTTP_LISTENER_DEVICES);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_use_certificate(context, device.certificate);
+    SSL_CTX_use_PrivateKey(context, device.key);
+    SSL *tls = SSL_new(context);
+    SSL_set_fd(tls, fd);
+    assert_int_equal(SSL_connect(tls), 1);
+    assert_true(SSL_write(tls, head, sizeof(head) - 1) > 0);
+    size_t size = 0;
+    int count;
+    while ((count = SSL_read(tls, text + size, (int)(sizeof(text) - 1 - size))) > 0)
+        size += (size_t)count;
+    text[size] = '\0';
+    assert_non_null(strstr(text, "text/event-stream"));
+    assert_non_null(strstr(text, "application/json"));
+    assert_null(strstr(text, "epoch\""));
+    SSL_free(tls);
+    SSL_CTX_free(context);
+    close(fd);
+}
+
 /* --- TLS --- */
 
 static SSL *connect_tls(struct running *running, int version, int *ret_fd) {
@@ -187,6 +215,37 @@ static void test_resumption_keeps_the_peer(void **state) {
     SSL_CTX_free(context);
 }
 
+/* Peers that leave while their request is with the writer. */
+static void test_peers_that_leave(void **state) {
+    struct running *running = *state;
+    for (int i = 0; i < 40; i++) {
+        char token[64], uuid[37], head[512];
+        CLEANUP_EVP_PKEY EVP_PKEY *key = make_key();
+        random_uuid(&random_system, uuid);
+        make_token(running, "{}", token);
+        CLEANUP_BUFFER struct buffer body = make_request(key, NULL, uuid);
+        CLEANUP_BUFFER struct buffer credentials = BUFFER_INIT(256);
+        est_base64_encode((const uint8_t *)token, strlen(token), &credentials);
+        credentials.data[strcspn((char *)credentials.data, "\n")] = '\0';
+        int fd, size = snprintf(
+                    head, sizeof(head),
+                    "POST /.well-known/est/device/simpleenroll HTTP/1.1\r\nHost: localhost\r\n"
+                    "Authorization: Basic %s\r\nContent-Length: %zu\r\n\r\n",
+                    (char *)credentials.data, body.size);
+        SSL *tls = connect_tls(running, TLS1_3_VERSION, &fd);
+        assert_int_equal(SSL_connect(tls), 1);
+        assert_int_equal(SSL_write(tls, head, size), size);
+        assert_int_equal(SSL_write(tls, body.data, (int)body.size), (int)body.size);
+        if (i % 2) {
+            const struct linger reset = {.l_onoff = 1};
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        }
+        close(fd);
+        SSL_free(tls);
+    }
+    json_object_put(command(running, "status", "{}", 200));
+}
+
 /* --- streams --- */
 
 struct flood {
@@ -252,6 +311,8 @@ int main(void) {
         cmocka_unit_test(test_ca_lists),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_resumption_keeps_the_peer),
+        cmocka_unit_test(test_peers_that_leave),
+        cmocka_unit_test(test_head),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_talkative_reader),
     };
