@@ -59,7 +59,7 @@ enum agent_event agent_work_prepare(struct agent_work *work);
 void agent_work_open(struct agent_work *work);
 
 /** Checks the certificates of a Submit's answer against the settings and the key in hand; on the
- * loop, while no job but open runs. Returns 0 and fills `bundle`, or -EBADMSG and fills the report.
+ * loop, while no job runs. Returns 0 and fills `bundle`, or -EBADMSG and fills the report.
  */
 int agent_work_take_bundle(struct agent_work *work, STACK_OF(X509) * certificates);
 

@@ -45,9 +45,9 @@ static void *wiping_realloc(void *memory, size_t size, const char *file, int lin
     size_t old = memory ? malloc_usable_size(memory) : 0;
     void *grown;
 
-    if (memory && size <= old && size > 0)
+    if (memory && size <= old)
         return memory;
-    grown = malloc(size);
+    grown = malloc(size > 0 ? size : 1);
     if (!grown)
         return NULL;
     if (memory) {

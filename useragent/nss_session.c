@@ -63,10 +63,13 @@ static void close_slot(PK11SlotInfo *slot) {
 
 /* The empty password is what browsers set in a database of their own; without it the database takes
  * no key. */
-static int unlock(PK11SlotInfo *slot, const char *path, enum reason *ret_reason) {
+static int unlock(PK11SlotInfo *slot, const char *path, bool write, enum reason *ret_reason) {
     const struct nss_session session = {.slot = slot};
 
     if (PK11_NeedUserInit(slot)) {
+        /* there is no key in it yet, and nothing to change for one who only looks */
+        if (!write)
+            return 0;
         if (PK11_InitPin(slot, NULL, "") == SECSuccess)
             return 0;
         *ret_reason =
@@ -85,7 +88,8 @@ static int unlock(PK11SlotInfo *slot, const char *path, enum reason *ret_reason)
     return 0;
 }
 
-static int open_database(const char *path, PK11SlotInfo **ret, enum reason *ret_reason) {
+static int open_database(
+    const char *path, bool write, PK11SlotInfo **ret, enum reason *ret_reason) {
     PK11SlotInfo *slot;
     int r;
 
@@ -95,7 +99,7 @@ static int open_database(const char *path, PK11SlotInfo **ret, enum reason *ret_
         *ret_reason = nss_database_diagnose(path, REASON_STORE_CORRUPT);
         return -EIO;
     }
-    r = unlock(slot, path, ret_reason);
+    r = unlock(slot, path, write, ret_reason);
     if (r < 0) {
         close_slot(slot);
         return r;
@@ -106,7 +110,7 @@ static int open_database(const char *path, PK11SlotInfo **ret, enum reason *ret_
 
 static int initialise(const char *path, enum reason *ret_reason) {
     PK11SlotInfo *slot = NULL;
-    int r = open_database(path, &slot, ret_reason);
+    int r = open_database(path, true, &slot, ret_reason);
 
     if (r >= 0)
         close_slot(slot);
@@ -138,13 +142,13 @@ int nss_session_open(
     r = load(ret_reason);
     if (r < 0)
         return r;
+    nss_database_sweep(path);
     if (state == NSS_DATABASE_ABSENT) {
-        nss_database_sweep(path);
         r = nss_database_create(path, initialise, ret_reason);
         if (r < 0)
             return r;
     }
-    r = open_database(path, &session->slot, ret_reason);
+    r = open_database(path, create, &session->slot, ret_reason);
     if (r < 0)
         return r;
     memcpy(session->path, path, strlen(path) + 1);

@@ -1,0 +1,93 @@
+/* The agent's state, and what its three parts call of each other: agent.c (machine, snapshots,
+ * clock), agent_calls.c (what is sent to devtrustd), agent_jobs.c (what runs on the worker). */
+#pragma once
+
+#include "common/backoff.h"
+#include "common/wall_timer.h"
+#include "useragent/agent.h"
+#include "useragent/agent_link.h"
+#include "useragent/agent_machine.h"
+#include "useragent/agent_work.h"
+#include "useragent/renewal.h"
+
+#include <stdbool.h>
+
+enum job_kind {
+    JOB_RECOVER,
+    JOB_CHECK,
+    JOB_PREPARE,
+    JOB_OPEN,
+    JOB_IMPORT,
+    JOB_SUPERSEDE,
+    JOB_FINISH,
+    JOB_REMOVE,
+    JOB_UNLINK,
+    JOB_INSPECT,
+    JOB_CLOSE,
+};
+
+struct agent {
+    struct agent_options options;
+    struct agent_work work;
+    struct agent_link *link;
+    enum agent_state state;
+    unsigned jobs; /* queued or running; the work struct is the worker's while there is one */
+    bool stopping;
+
+    uv_timer_t wait; /* what the state waits for: resend, policy, next try of a removal */
+    struct wall_timer *wall_timer;
+    uv_poll_t wall_poll;
+    int64_t wall_armed; /* -1: not armed yet */
+
+    struct agent_snapshot snapshot;
+    bool have_snapshot;          /* of this attachment */
+    bool attached_anew;          /* what is in hand has not been sent to this attachment yet */
+    char ignored[USER_ID_MAX];   /* a request that is over, though snapshots still show it */
+    char inspected[USER_ID_MAX]; /* the last inspection that was answered */
+    bool removed;                /* this order to remove has been carried out */
+    bool check_needed;
+    bool checked_with_settings;
+    const char *wanted;            /* a reason to ask for a new certificate */
+    bool renew_open;               /* asked, not answered */
+    unsigned submits;              /* sent, not answered */
+    STACK_OF(X509) * certificates; /* of the last answer, to be looked at when no job runs */
+    struct renewal renewal;
+    struct backoff resend;
+    struct backoff remove;
+};
+
+/* ---- agent.c ---- */
+
+/** Takes the machine's row for the event, if there is one, and settles. */
+void agent_dispatch(struct agent *agent, enum agent_event event);
+
+/** After every change: takes up what the newest snapshot asks for, else comes to rest. */
+void agent_settle(struct agent *agent);
+
+/** The state waits: RETRY (or READY, for a policy) follows, unless the state changes before. */
+void agent_start_wait(struct agent *agent, int64_t delay_ms);
+
+/** Owns `certificates` (NULL: drops what there is); they are judged when no job runs. */
+void agent_take_certificates(struct agent *agent, STACK_OF(X509) * certificates);
+
+/* ---- agent_calls.c: each sends now, or leaves it to the next attachment ---- */
+
+void agent_calls_submit(struct agent *agent);
+void agent_calls_report(struct agent *agent);
+
+/** Asks for a new certificate, if one is wanted and it is time. */
+void agent_calls_renew(struct agent *agent);
+
+/** Whether nothing but time stands against asking. */
+bool agent_calls_may_renew(const struct agent *agent);
+
+/** For calls whose answer changes nothing. */
+void agent_calls_ignore(
+    enum agent_answer answer, struct json_object *parameters, int64_t retry_after_s,
+    void *userdata);
+
+/* ---- agent_jobs.c ---- */
+
+/** Jobs run one after the other in the order of this call; each ends with an event for the machine,
+ * or agent_settle(). */
+void agent_jobs_queue(struct agent *agent, enum job_kind kind);
