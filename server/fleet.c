@@ -4,6 +4,7 @@
 #include "common/json_fields.h"
 #include "common/json_gate.h"
 #include "common/x509_key.h"
+#include "server/certificate.h"
 #include "server/device.h"
 
 #include <errno.h>
@@ -88,11 +89,40 @@ static int add_patterns(struct json_object *state, const struct settings_identit
     return r < 0 ? r : json_fields_add(state, "portal_patterns", TAKE_PTR(patterns));
 }
 
-static int add_user(struct json_object *users, struct db_statement *row) {
+/* What an administrator's change has ended: a device that slept through "off" and "on" again learns
+ * by it that what it holds is worth nothing. The newest are enough, since it holds one. */
+static int add_revoked(
+    struct json_object *user, struct server *server, const char *device, const char *user_id) {
+    CLEANUP_DB_STATEMENT struct db_statement *rows = NULL;
+    CLEANUP_JSON struct json_object *serials = json_object_new_array();
+    if (!serials)
+        return -ENOMEM;
+    int r = db_query(
+        server->db,
+        "SELECT serial FROM certificates WHERE device = ? AND user_id = ? AND state = 4"
+        " AND revocation_reason = ? AND not_after > ? ORDER BY id DESC LIMIT ?",
+        DB_VALUES(
+            DB_TEXT(device), DB_TEXT(user_id), DB_INT(CRL_REASON_CESSATION),
+            DB_INT(clock_wall_s(server->clock)), DB_INT(FLEET_MAX_REVOKED)),
+        &rows);
+    while (r >= 0 && (r = db_step(rows)) > 0) {
+        struct json_object *serial = json_object_new_string(db_column_text(rows, 0));
+        r = serial && json_object_array_add(serials, serial) == 0 ? 0 : -ENOMEM;
+    }
+    if (r < 0 || json_object_array_length(serials) == 0)
+        return r;
+    return json_fields_add(user, "revoked", TAKE_PTR(serials));
+}
+
+static int add_user(
+    struct json_object *users, struct server *server, const char *device,
+    struct db_statement *row) {
     CLEANUP_JSON struct json_object *user = json_object_new_object();
     int r = json_fields_add_string(user, "id", db_column_text(row, 0));
     if (r >= 0)
         r = json_fields_add_string(user, "name", db_column_text(row, 1));
+    if (r >= 0)
+        r = add_revoked(user, server, device, db_column_text(row, 0));
     if (r < 0)
         return r;
     return json_object_array_add(users, TAKE_PTR(user)) == 0 ? 0 : -ENOMEM;
@@ -107,7 +137,7 @@ static int add_users(struct json_object *state, struct server *server, const cha
         server->db, "SELECT user_id, local_name FROM assignments WHERE device = ? ORDER BY user_id",
         DB_VALUES(DB_TEXT(device)), &rows);
     while (r >= 0 && (r = db_step(rows)) > 0)
-        r = add_user(users, rows);
+        r = add_user(users, server, device, rows);
     return r < 0 ? r : json_fields_add(state, "users", TAKE_PTR(users));
 }
 

@@ -6,6 +6,7 @@
 #include <json-c/json_object.h>
 
 #define FLEET_MAX_SPLAY_S (24 * 3600) /* what a device accepts */
+#define FLEET_MAX_REVOKED 8           /* serials per user in the desired state */
 
 /** A device's generation: the greater of the fleet's last change and its own. *ret_fleet_wide (may
  * be NULL): the last change concerned everybody. Returns 0, -ENOENT (no such device). */

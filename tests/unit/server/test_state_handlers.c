@@ -56,6 +56,24 @@ static void test_state_says_everything(void **state) {
     managed_teardown(&managed);
 }
 
+/* A device that saw neither "off" nor "on" must learn that its certificates ended in between. */
+static void test_state_names_what_off_has_revoked(void **state) {
+    struct running *running = *state;
+    struct managed managed = {0};
+    char serial[X509_SERIAL_HEX_SIZE], expected[128];
+    managed_setup(running, "st-revoked", &managed);
+    x509_serial_hex(managed.user_identity.certificate, serial);
+    must(running, "distribution", "{\"value\":\"off\"}");
+    must(running, "distribution", "{\"value\":\"on\"}");
+    CLEANUP_JSON struct json_object *object = read_state(running, &managed.device_identity);
+    snprintf(
+        expected, sizeof(expected),
+        "[{\"id\":\"st-revoked\",\"name\":\"st-revoked\",\"revoked\":[\"%s\"]}]", serial);
+    assert_string_equal(
+        json_object_to_json_string_ext(member(object, "users"), JSON_C_TO_STRING_PLAIN), expected);
+    managed_teardown(&managed);
+}
+
 static void copy_etag(const struct answer *answer, char ret[96]) {
     const char *etag = strcasestr((char *)answer->headers.data, "\r\nETag: ");
     assert_non_null(etag);
@@ -331,6 +349,7 @@ static void test_report_of_a_removed_device(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state_says_everything),
+        cmocka_unit_test(test_state_names_what_off_has_revoked),
         cmocka_unit_test(test_etag),
         cmocka_unit_test(test_generations),
         cmocka_unit_test(test_events),
