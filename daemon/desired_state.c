@@ -45,6 +45,7 @@ struct raw_body {
 
 struct raw_user {
     const char *id, *name;
+    struct json_object *revoked;
 };
 
 static const struct json_field head_fields[] = {
@@ -76,6 +77,7 @@ static const struct json_field body_fields[] = {
 static const struct json_field user_fields[] = {
     JSON_FIELD(struct raw_user, id, "id", JSON_FIELD_STRING, true, 1, MAX_USER_ID),
     JSON_FIELD(struct raw_user, name, "name", JSON_FIELD_STRING, true, 1, MAX_USER_NAME),
+    JSON_FIELD(struct raw_user, revoked, "revoked", JSON_FIELD_ARRAY, false, 0, 0),
 };
 
 const char *distribution_name(enum distribution distribution) {
@@ -165,8 +167,23 @@ static bool is_assigned(const struct desired_state *state, const struct raw_user
     return false;
 }
 
+static int copy_revoked(struct json_object *array, struct desired_user *user) {
+    size_t count = array ? json_object_array_length(array) : 0;
+    for (size_t i = 0; i < count && i < DESIRED_STATE_MAX_REVOKED; i++) {
+        struct json_object *item = json_object_array_get_idx(array, i);
+        const char *serial =
+            json_object_is_type(item, json_type_string) ? json_object_get_string(item) : "";
+        size_t size = strlen(serial);
+        if (size == 0 || size >= X509_SERIAL_HEX_SIZE || !consists_of(serial, "0123456789abcdef"))
+            return -EINVAL;
+        memcpy(user->revoked[user->revoked_count++], serial, size + 1);
+    }
+    return 0;
+}
+
 static int copy_users(struct json_object *array, struct desired_state *state) {
     size_t count = json_object_array_length(array);
+    state->user_count = 0;
     if (count == 0)
         return 0;
     state->users = calloc(count, sizeof(*state->users));
@@ -180,11 +197,17 @@ static int copy_users(struct json_object *array, struct desired_state *state) {
             !consists_of(raw.id, ID_CHARACTERS "@") || !is_user_name(raw.name) ||
             is_assigned(state, &raw))
             return -EINVAL;
-        struct desired_user *user = &state->users[state->user_count++];
-        user->id = strdup(raw.id);
-        user->name = strdup(raw.name);
-        if (!user->id || !user->name)
+        struct desired_user user = {0};
+        if (copy_revoked(raw.revoked, &user) < 0)
+            return -EINVAL;
+        user.id = strdup(raw.id);
+        user.name = strdup(raw.name);
+        if (!user.id || !user.name) {
+            free(user.id);
+            free(user.name);
             return -ENOMEM;
+        }
+        state->users[state->user_count++] = user;
     }
     return 0;
 }

@@ -184,6 +184,14 @@ static bool device_differs(const struct user *user, const struct user_record *re
            record->device_uuid[0] && strcmp(record->device_uuid, device_uuid) != 0;
 }
 
+/* An order that was taken back before this device heard of it has ended the certificate. */
+static bool is_revoked(const struct user *user, const struct user_record *record) {
+    for (size_t i = 0; i < user->revoked_count; i++)
+        if (strcmp(user->revoked[i], record->installed.serial) == 0)
+            return true;
+    return false;
+}
+
 static bool generation_differs(const struct user *user, const struct user_record *record) {
     const struct desired_state *state = user->orders->state;
     return strcmp(state->epoch, record->refused_epoch) != 0 ||
@@ -214,7 +222,8 @@ static enum user_event wanted_event(const struct user *user, const struct user_r
     case USER_SIGNING:
         return user->restarted ? USER_EVENT_RESTART : USER_EVENT_COUNT_;
     case USER_INSTALLED:
-        return key_type_differs(user, record->installed.key_type) || device_differs(user, record)
+        return key_type_differs(user, record->installed.key_type) || device_differs(user, record) ||
+                       is_revoked(user, record)
                    ? USER_EVENT_CHANGED
                    : USER_EVENT_COUNT_;
     case USER_REFUSED:

@@ -80,6 +80,8 @@ struct user {
     bool stored;                          /* a file exists */
     bool listed;                          /* in the desired state */
     char listed_name[USER_NAME_SIZE];
+    char revoked[DESIRED_STATE_MAX_REVOKED][X509_SERIAL_HEX_SIZE]; /* by the desired state */
+    size_t revoked_count;
     bool blocked; /* another user of the same account comes first */
     bool restarted;
 

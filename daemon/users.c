@@ -308,6 +308,8 @@ static void list_user(struct users *users, const struct desired_user *desired) {
         strncpy(user->listed_name, desired->name, sizeof(user->listed_name) - 1);
         user->listed_name[sizeof(user->listed_name) - 1] = '\0';
     }
+    memcpy(user->revoked, desired->revoked, sizeof(user->revoked));
+    user->revoked_count = desired->revoked_count;
     user->listed = true;
 }
 

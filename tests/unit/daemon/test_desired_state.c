@@ -166,6 +166,23 @@ static void users_are_checked(void **unused) {
     bad_users("[{\"id\":\"u1\",\"name\":\"123456789012345678901234567890123\"}]");
     bad_users("[{\"id\":\"u1\",\"name\":\"a\"},{\"id\":\"u1\",\"name\":\"b\"}]");
     bad_users("[{\"id\":\"u1\",\"name\":\"a\"},{\"id\":\"u2\",\"name\":\"a\"}]");
+    bad_users("[{\"id\":\"u1\",\"name\":\"a\",\"revoked\":\"5a\"}]");
+    bad_users("[{\"id\":\"u1\",\"name\":\"a\",\"revoked\":[7]}]");
+    bad_users("[{\"id\":\"u1\",\"name\":\"a\",\"revoked\":[\"5A\"]}]");
+    bad_users("[{\"id\":\"u1\",\"name\":\"a\",\"revoked\":"
+              "[\"00000000000000000000000000000000000000000\"]}]");
+}
+
+static void revoked_certificates_are_named(void **unused) {
+    (void)unused;
+    struct desired_state *state =
+        good(HEAD NAMES NUMBERS "\"users\":[{\"id\":\"u1\",\"name\":\"a\",\"revoked\":"
+                                "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]},"
+                                "{\"id\":\"u2\",\"name\":\"b\"}]}");
+    assert_int_equal(state->users[0].revoked_count, DESIRED_STATE_MAX_REVOKED);
+    assert_string_equal(state->users[0].revoked[7], "8");
+    assert_int_equal(state->users[1].revoked_count, 0);
+    desired_state_free(state);
 }
 
 static int parse_many(const char *field, const char *format, size_t count) {
@@ -227,11 +244,17 @@ static void what_is_newer(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_whole_state),      cmocka_unit_test(unknown_keys_are_ignored),
-        cmocka_unit_test(the_tombstone),        cmocka_unit_test(numbers_are_clamped),
-        cmocka_unit_test(what_is_not_json),     cmocka_unit_test(what_has_the_wrong_type_or_value),
-        cmocka_unit_test(users_are_checked),    cmocka_unit_test(lists_have_limits),
-        cmocka_unit_test(the_size_has_a_limit), cmocka_unit_test(what_is_newer),
+        cmocka_unit_test(the_whole_state),
+        cmocka_unit_test(unknown_keys_are_ignored),
+        cmocka_unit_test(the_tombstone),
+        cmocka_unit_test(numbers_are_clamped),
+        cmocka_unit_test(what_is_not_json),
+        cmocka_unit_test(what_has_the_wrong_type_or_value),
+        cmocka_unit_test(revoked_certificates_are_named),
+        cmocka_unit_test(users_are_checked),
+        cmocka_unit_test(lists_have_limits),
+        cmocka_unit_test(the_size_has_a_limit),
+        cmocka_unit_test(what_is_newer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

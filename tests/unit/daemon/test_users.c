@@ -138,6 +138,24 @@ static void a_refusal_under_an_older_state_does_not_stop(void **unused) {
     expect_state(1000, USER_REQUESTED);
 }
 
+/* "off" and "on" again, while the device slept: the server has ended what is installed. */
+static void what_an_order_has_ended_is_replaced(void **unused) {
+    (void)unused;
+    alice();
+    world_install(1000);
+    struct user *user = world_user(1000);
+    memcpy(world.assigned[0].revoked[0], "5a", 3);
+    memcpy(world.assigned[0].revoked[1], user->record.installed.serial, X509_SERIAL_HEX_SIZE);
+    world.assigned[0].revoked_count = 2;
+    world_say();
+    expect_state(1000, USER_REQUESTED);
+    assert_int_equal(user->record.request.reason, REQUEST_CHANGED);
+    assert_string_not_equal(user->record.installed.serial, ""); /* kept until the next is there */
+    world_install(1000);
+    world_say(); /* the list still says so; it is another's serial now */
+    expect_state(1000, USER_INSTALLED);
+}
+
 static void two_managed_one_not(void **unused) {
     (void)unused;
     world_assign(0, "u1", "alice");
@@ -713,6 +731,7 @@ int main(void) {
         TEST(a_restart_at_every_state),
         TEST(a_restart_while_refused_and_waiting),
         TEST(a_refusal_under_an_older_state_does_not_stop),
+        TEST(what_an_order_has_ended_is_replaced),
         TEST(two_managed_one_not),
         TEST(accounts_that_are_not_served),
         TEST(an_account_that_changes_stops_and_shows),

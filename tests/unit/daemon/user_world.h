@@ -218,7 +218,8 @@ __attribute__((unused)) static void world_restart(void) {
 }
 
 static void world_assign(size_t index, const char *id, const char *name) {
-    world.assigned[index] = (struct desired_user){(char *)(uintptr_t)id, (char *)(uintptr_t)name};
+    world.assigned[index] =
+        (struct desired_user){.id = (char *)(uintptr_t)id, .name = (char *)(uintptr_t)name};
     if (world.state.user_count < index + 1)
         world.state.user_count = index + 1;
 }
