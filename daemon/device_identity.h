@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #define DEVICE_KEY_FILE "device.key"
-#define DEVICE_NEXT_KEY_FILE "pending.key" /* of a request that is not answered or not proven yet  \
-                                            */
+#define DEVICE_NEXT_KEY_FILE                                                                       \
+    "pending.key" /* of a request that is not answered or not proven yet                           \
+                   */
 
 struct device_identity {
     char uuid[37];

@@ -178,6 +178,10 @@ static void half_a_line_for_ever_is_dead(void **state) {
 static void dripping_bytes_are_dead_too(void **state) {
     struct fixture *f = *state;
     play(f, STREAM "data: ", -1, false);
+    RUN_UNTIL(push_stream_is_connected(f->stream));
+    RUN_UNTIL(!push_stream_is_connected(f->stream));
+    /* by the watchdog, long before the line is too long (SERVER_ANSWER) */
+    assert_int_equal(push_stream_reason(f->stream), REASON_SERVER_UNREACHABLE);
     RUN_UNTIL(f->connections == 2);
 }
 
