@@ -205,8 +205,7 @@ int user_report(struct user *user, const struct user_report *report) {
         request_id = user->record.installed.request_id;
         not_after = user->record.installed.not_after;
     }
-    int r = queue_report(
-        user, report, report->outcome == OUTCOME_REMOVED ? NULL : request_id, not_after);
+    int r = queue_report(user, report, request_id, not_after);
     if (r < 0)
         return r;
     user_input_init(user, &input);

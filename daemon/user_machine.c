@@ -254,6 +254,18 @@ static int cancel_request(struct user_record *record, const struct user_input *i
     return 0;
 }
 
+/* The id that stays is that of the newest certificate which may be in a store: the report of the
+ * removal names it, so that a report which comes late does not end what was issued since. */
+static int begin_removal(struct user_record *record, const struct user_input *input) {
+    char id[sizeof(record->request.id)];
+    memcpy(
+        id, record->request.serial[0] ? record->request.id : record->installed.request_id,
+        sizeof(id));
+    int r = cancel_request(record, input);
+    memcpy(record->request.id, id, sizeof(id));
+    return r;
+}
+
 static int forget(struct user_record *record, const struct user_input *input) {
     cancel_request(record, input);
     record->installed = (struct user_installed){.serial = ""};
@@ -299,7 +311,7 @@ static const struct row table[] = {
     {OPEN, USER_EVENT_REPORT_FAILED, is_open_request, back_off, USER_WAITING},
     {IN(INSTALLED) | IN(REQUESTED), USER_EVENT_CHANGED, NULL, order_change, USER_WAITING},
     {IN(REFUSED), USER_EVENT_GENERATION, NULL, splay_again, USER_WAITING},
-    {LIVING, USER_EVENT_UNMANAGED, something_delivered, cancel_request, USER_REMOVING},
+    {LIVING, USER_EVENT_UNMANAGED, something_delivered, begin_removal, USER_REMOVING},
     {LIVING, USER_EVENT_UNMANAGED, NULL, forget, USER_ABSENT},
     {IN(REMOVING), USER_EVENT_REPORT_REMOVED, NULL, forget, USER_ABSENT},
 };

@@ -61,6 +61,9 @@ static void installed_and_removed(void **unused) {
     assert_true(world.policy_there); /* until it is done */
     assert_int_equal(world_report_outcome(1000, OUTCOME_REMOVED, NULL, NULL), 1);
     assert_string_equal(text_of(world.reports[1], "outcome"), "removed");
+    /* up to which certificate: one that is issued meanwhile is not meant */
+    assert_string_equal(
+        text_of(world.reports[1], "request_id"), text_of(world.reports[0], "request_id"));
     assert_false(world.policy_there);
     assert_false(state_dir_has(&world.dir, "users/u1.json"));
     expect_mode(1000, "idle", false);
@@ -136,6 +139,26 @@ static void a_refusal_under_an_older_state_does_not_stop(void **unused) {
     world_say(); /* while the post was on its way */
     world_answer(SIGN_REFUSED, 0, REASON_DISTRIBUTION_OFF);
     expect_state(1000, USER_REQUESTED);
+}
+
+static void a_removal_names_what_was_delivered_last(void **unused) {
+    (void)unused;
+    char id[37];
+    struct user_answer answer;
+    const char *renewed = NULL;
+    alice();
+    world_install(1000);
+    assert_int_equal(user_renew(world_user(1000), REQUEST_USER, &renewed, &answer), 1);
+    world_submit(1000, NULL);
+    world_answer_issued(NULL);
+    expect_state(1000, USER_DELIVERED);
+    memcpy(id, world_user(1000)->record.request.id, sizeof(id));
+    world.state.distribution = DISTRIBUTION_OFF;
+    world_say();
+    world_restart();
+    expect_state(1000, USER_REMOVING);
+    assert_int_equal(world_report_outcome(1000, OUTCOME_REMOVED, NULL, NULL), 1);
+    assert_string_equal(text_of(world.reports[1], "request_id"), id);
 }
 
 /* "off" and "on" again, while the device slept: the server has ended what is installed. */
@@ -731,6 +754,7 @@ int main(void) {
         TEST(a_restart_at_every_state),
         TEST(a_restart_while_refused_and_waiting),
         TEST(a_refusal_under_an_older_state_does_not_stop),
+        TEST(a_removal_names_what_was_delivered_last),
         TEST(what_an_order_has_ended_is_replaced),
         TEST(two_managed_one_not),
         TEST(accounts_that_are_not_served),
