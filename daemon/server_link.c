@@ -2,56 +2,28 @@
  * speak. */
 #include "daemon/server_link.h"
 
-#include "daemon/device_identity.h"
 #include "daemon/device_renewal.h"
-#include "daemon/enroll_config.h"
 #include "daemon/enrolment.h"
-#include "daemon/file_wipe.h"
 #include "daemon/http_client.h"
-#include "daemon/machine_binding.h"
 #include "daemon/push_stream.h"
+#include "daemon/server_parts.h"
 #include "daemon/server_report.h"
 #include "daemon/server_signing.h"
-#include "daemon/server_status.h"
 #include "daemon/state_sync.h"
 
 #include "common/atomic_file.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/log_messages.h"
-#include "common/state_file.h"
-#include "common/x509_profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define IDENTITY_FILE "device.json"
 #define REPORTS_DIR "reports"
 #define MAX_CLOCK_DIFFERENCE_S 300
 #define MAX_PATH 4096
 #define PARTS 5 /* enrolment, renewal, push, sync, reports */
-
-struct server_link {
-    struct server_link_options options;
-    int dir_fd, reports_fd;
-    char binding[MACHINE_BINDING_SIZE]; /* empty: unknown */
-    bool closing, clock_wrong;
-    unsigned open; /* parts and clients that the loop still holds */
-    void (*closed)(void *userdata);
-    void *closed_userdata;
-
-    struct device_identity *identity;
-    enum reason identity_reason; /* why there is none */
-    struct http_client *client;  /* presents the identity */
-
-    struct enrolment *enrolment;
-    struct device_renewal *renewal;
-    struct push_stream *push;
-    struct state_sync *sync;
-    struct server_report *reports;
-    struct server_signing *signing;
-};
 
 static void tell_status(void *userdata) {
     struct server_link *link = userdata;
@@ -78,7 +50,7 @@ static void on_date(int64_t server_s, void *userdata) {
 
 static void on_client_closed(void *userdata);
 
-static int open_client(
+int server_link_open_client(
     struct server_link *link, const struct device_identity *identity, struct http_client **ret) {
     const struct http_client_options options = {
         .loop = link->options.loop,
@@ -92,7 +64,7 @@ static int open_client(
     return http_client_new(&options, ret);
 }
 
-static bool is_removed(const struct server_link *link) {
+bool server_link_is_removed(const struct server_link *link) {
     const struct desired_state *state = state_sync_current(link->sync);
     return state && !state->enrolled;
 }
@@ -119,7 +91,7 @@ static void on_enrolment_changed(void *userdata) {
 }
 
 /* The one place where the identity changes. Everybody is told before the old one goes. */
-static void use_identity(
+void server_link_use_identity(
     struct server_link *link, struct device_identity *identity, struct http_client *client,
     struct pending_request *pending) {
     struct device_identity *old = link->identity;
@@ -131,7 +103,7 @@ static void use_identity(
     link->open++;
     server_signing_identity_changed(link->signing);
     state_sync_use(link->sync, client, url, identity->uuid);
-    push_stream_use(link->push, is_removed(link) ? NULL : client, url);
+    push_stream_use(link->push, server_link_is_removed(link) ? NULL : client, url);
     server_report_use(link->reports, client, url);
     watch_renewal(link, pending);
     if (old_client)
@@ -143,18 +115,18 @@ static void use_identity(
 static void on_enrolled(struct device_identity *identity, void *userdata) {
     struct server_link *link = userdata;
     struct http_client *client;
-    if (open_client(link, identity, &client) < 0) {
+    if (server_link_open_client(link, identity, &client) < 0) {
         link->identity_reason = REASON_NO_MEMORY;
         device_identity_free(identity);
         return;
     }
-    use_identity(link, identity, client, NULL);
+    server_link_use_identity(link, identity, client, NULL);
 }
 
 static void on_renewed(
     struct device_identity *identity, struct http_client *client, void *userdata) {
     struct server_link *link = userdata;
-    use_identity(link, identity, client, NULL);
+    server_link_use_identity(link, identity, client, NULL);
     tell_status(link);
 }
 
@@ -181,147 +153,6 @@ static void on_state(const struct desired_state *state, void *userdata) {
 }
 
 /* --- start --- */
-
-static int read_binding(struct server_link *link) {
-    if (link->binding[0] != '\0')
-        return 0;
-    int r = machine_binding_read(link->options.machine_id_path, link->binding);
-    if (r < 0)
-        log_event(
-            LOG_LEVEL_ERROR, MSG_IDENTITY, reason_text(REASON_MACHINE_ID),
-            LOG_TEXT("FILE", link->options.machine_id_path), LOG_ERRNO(r),
-            LOG_TEXT("REMEDY", reason_remedy(REASON_MACHINE_ID)));
-    return r;
-}
-
-static void note_no_identity(struct server_link *link, int error, enum reason reason) {
-    if (error == -ENOENT)
-        return;
-    link->identity_reason = reason;
-    log_event(
-        LOG_LEVEL_ERROR, MSG_IDENTITY, "The device's identity cannot be used.",
-        LOG_TEXT("CODE", reason_code(reason)), LOG_TEXT("REMEDY", reason_remedy(reason)),
-        LOG_ERRNO(error));
-    if (reason == REASON_BROKEN_STATE)
-        state_file_set_aside(link->dir_fd, IDENTITY_FILE);
-}
-
-static bool is_same_token(
-    const struct server_link *link, const struct pending_request *pending, struct secret *token) {
-    uint8_t hash[SHA256_SIZE];
-    if (pending && pending->token && secret_size(pending->token) == secret_size(token) &&
-        memcmp(secret_data(pending->token), secret_data(token), secret_size(token)) == 0)
-        return true;
-    return link->identity && pending_request_token_hash(token, hash) == 0 &&
-           memcmp(hash, link->identity->token_sha256, SHA256_SIZE) == 0;
-}
-
-static void wipe_config(const struct server_link *link) {
-    const char *path = link->options.enroll_config_path;
-    int r = file_wipe_path(path);
-    if (r < 0)
-        log_event(
-            LOG_LEVEL_WARNING, MSG_STORAGE,
-            "The enrolment file was taken over but cannot be wiped; remove it.",
-            LOG_TEXT("FILE", path), LOG_ERRNO(r));
-}
-
-/* True if an enrolment of the file's was begun. The file goes only once what it says is on disk in
- * the state directory. */
-static bool take_config(struct server_link *link, const struct pending_request *pending) {
-    const char *path = link->options.enroll_config_path;
-    struct enroll_config config = {0};
-    char error[512] = "";
-    if (!path)
-        return false;
-    int r = enroll_config_read(path, &config, error, sizeof(error));
-    if (r == -ENOENT)
-        return false;
-    if (r < 0) {
-        const char *text = error;
-        log_event(
-            LOG_LEVEL_ERROR, MSG_CONFIG, "The enrolment file cannot be used.",
-            LOG_TEXT("DETAIL", text), LOG_ERRNO(r));
-        if (!link->identity && link->identity_reason == REASON_NONE)
-            link->identity_reason = REASON_CONFIG;
-        return false;
-    }
-    bool begun = false;
-    if (is_same_token(link, pending, config.token)) {
-        wipe_config(link);
-    } else {
-        r = enrolment_start(
-            link->enrolment, config.url, config.ca_pin, TAKE_PTR(config.token), NULL, NULL);
-        begun = r == 0 && enrolment_is_active(link->enrolment);
-        if (begun)
-            wipe_config(link);
-    }
-    enroll_config_deinit(&config);
-    return begun;
-}
-
-static void load_identity(struct server_link *link) {
-    struct device_identity *identity = NULL;
-    struct http_client *client = NULL;
-    enum reason reason = REASON_STORAGE;
-    if (read_binding(link) < 0) {
-        link->identity_reason = REASON_MACHINE_ID;
-        return;
-    }
-    int r = device_identity_load(link->dir_fd, link->binding, &identity, &reason);
-    if (r < 0) {
-        note_no_identity(link, r, reason);
-        return;
-    }
-    r = open_client(link, identity, &client);
-    if (r < 0) {
-        note_no_identity(link, r, REASON_NO_MEMORY);
-        device_identity_free(identity);
-        return;
-    }
-    link->identity = identity;
-    link->client = client;
-}
-
-/* Where the identity cannot be read, or is a newer version's, its files are left as they are. */
-static bool may_enrol(const struct server_link *link) {
-    switch (link->identity_reason) {
-    case REASON_NONE:
-    case REASON_BROKEN_STATE:
-    case REASON_CLONED:
-        return link->binding[0] != '\0';
-    default:
-        return false;
-    }
-}
-
-static struct pending_request *load_pending(const struct server_link *link) {
-    struct pending_request *pending = NULL;
-    if (!may_enrol(link) || link->identity_reason == REASON_CLONED)
-        return NULL;
-    int r = pending_request_load(link->dir_fd, link->binding, link->identity, &pending);
-    if (r < 0 && r != -ENOENT)
-        log_event(
-            LOG_LEVEL_ERROR, MSG_STORAGE, "A pending enrolment cannot be read.", LOG_ERRNO(r));
-    return pending;
-}
-
-/* What the last run left, in this order: the identity, a request on its way, the file of an
- * administrator. */
-static void start(struct server_link *link) {
-    load_identity(link);
-    CLEANUP_PENDING struct pending_request *pending = load_pending(link);
-    bool begun = may_enrol(link) && take_config(link, pending);
-    struct pending_request *renewal = NULL;
-    if (pending && !begun && pending->renew)
-        renewal = TAKE_PTR(pending);
-    else if (pending && !begun)
-        enrolment_resume(link->enrolment, TAKE_PTR(pending));
-    if (link->identity)
-        use_identity(link, TAKE_PTR(link->identity), TAKE_PTR(link->client), renewal);
-    else
-        state_sync_use(link->sync, NULL, NULL, NULL);
-}
 
 static int open_directories(struct server_link *link) {
     char path[MAX_PATH];
@@ -412,7 +243,7 @@ int server_link_new(const struct server_link_options *options, struct server_lin
         server_link_close(link, NULL, NULL);
         return r;
     }
-    start(link);
+    server_start(link);
     *ret = link;
     return 0;
 }
@@ -460,7 +291,7 @@ void server_link_close(struct server_link *link, void (*closed)(void *), void *u
 int server_link_enroll(
     struct server_link *link, const char *url, struct secret *token, const char *ca_pin,
     server_link_enrolled done, void *userdata) {
-    if (read_binding(link) < 0) {
+    if (server_start_read_binding(link) < 0) {
         secret_free(token);
         return enrolment_refuse(link->enrolment, REASON_MACHINE_ID, done, userdata);
     }
@@ -537,74 +368,4 @@ void server_link_refresh(struct server_link *link) {
     push_stream_refresh(link->push);
     state_sync_fetch(link->sync, NULL, 0);
     server_report_hurry(link->reports);
-}
-
-static enum reason first_reason(const enum reason *reasons, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (reasons[i] != REASON_NONE)
-            return reasons[i];
-    return REASON_NONE;
-}
-
-static void judge_enrolled(struct server_link *link, struct enrolment_status *status) {
-    x509_not_after(link->identity->certificate, &status->not_after);
-    bool expired = status->not_after <= clock_wall_s(link->options.clock);
-    const enum reason reasons[] = {
-        link->clock_wrong ? REASON_CLOCK : REASON_NONE,
-        expired ? REASON_EXPIRED : REASON_NONE,
-        enrolment_reason(link->enrolment),
-        device_renewal_reason(link->renewal),
-    };
-    status->url = link->identity->server.url;
-    status->device_uuid = link->identity->uuid;
-    status->reason = first_reason(reasons, ARRAY_LENGTH(reasons));
-    status->state = ENROLMENT_ENROLLED;
-    if (link->identity->held) {
-        status->state = ENROLMENT_HELD;
-        status->reason = REASON_HELD;
-    } else if (is_removed(link)) {
-        status->state = ENROLMENT_REMOVED;
-        status->reason = REASON_DEVICE_REMOVED;
-    }
-}
-
-static void judge_not_enrolled(struct server_link *link, struct enrolment_status *status) {
-    const enum reason reasons[] = {
-        enrolment_reason(link->enrolment),
-        link->identity_reason,
-        REASON_NOT_ENROLLED,
-    };
-    status->state = link->identity_reason == REASON_CLONED ? ENROLMENT_CLONED : ENROLMENT_NONE;
-    status->reason = first_reason(reasons, ARRAY_LENGTH(reasons));
-}
-
-int server_link_status(
-    struct server_link *link, struct json_object **ret_enrolment, struct json_object **ret_push) {
-    struct enrolment_status status = {0};
-    if (link->identity)
-        judge_enrolled(link, &status);
-    else
-        judge_not_enrolled(link, &status);
-    if (enrolment_is_active(link->enrolment)) {
-        status.state = ENROLMENT_ENROLLING;
-        status.url = enrolment_url(link->enrolment);
-        status.reason = enrolment_reason(link->enrolment);
-    }
-    enum reason push_reason = push_stream_reason(link->push);
-    const struct push_status push = {
-        .connected = push_stream_is_connected(link->push),
-        .last_event_s = push_stream_last_event_s(link->push),
-        .reason = push_reason != REASON_NONE ? push_reason : state_sync_reason(link->sync),
-    };
-    struct json_object *enrolment = NULL;
-    int r = server_status_enrolment(&status, &enrolment);
-    if (r < 0)
-        return r;
-    r = server_status_push(&push, ret_push);
-    if (r < 0) {
-        json_object_put(enrolment);
-        return r;
-    }
-    *ret_enrolment = enrolment;
-    return 0;
 }

@@ -1,9 +1,16 @@
-/* Builds the two status objects; the words are the interface's. */
+/* What people see of the server link: judged in one place, in the words of the interface. */
 #include "daemon/server_status.h"
+
+#include "daemon/device_renewal.h"
+#include "daemon/enrolment.h"
+#include "daemon/push_stream.h"
+#include "daemon/server_parts.h"
+#include "daemon/state_sync.h"
 
 #include "common/cleanup.h"
 #include "common/json_fields.h"
 #include "common/json_gate.h"
+#include "common/x509_profile.h"
 
 #include <errno.h>
 
@@ -48,5 +55,77 @@ int server_status_push(const struct push_status *status, struct json_object **re
     if (r < 0)
         return r;
     *ret = TAKE_PTR(object);
+    return 0;
+}
+
+/* --- of a link --- */
+
+static enum reason first_reason(const enum reason *reasons, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (reasons[i] != REASON_NONE)
+            return reasons[i];
+    return REASON_NONE;
+}
+
+static void judge_enrolled(struct server_link *link, struct enrolment_status *status) {
+    x509_not_after(link->identity->certificate, &status->not_after);
+    bool expired = status->not_after <= clock_wall_s(link->options.clock);
+    const enum reason reasons[] = {
+        link->clock_wrong ? REASON_CLOCK : REASON_NONE,
+        expired ? REASON_EXPIRED : REASON_NONE,
+        enrolment_reason(link->enrolment),
+        device_renewal_reason(link->renewal),
+    };
+    status->url = link->identity->server.url;
+    status->device_uuid = link->identity->uuid;
+    status->reason = first_reason(reasons, ARRAY_LENGTH(reasons));
+    status->state = ENROLMENT_ENROLLED;
+    if (link->identity->held) {
+        status->state = ENROLMENT_HELD;
+        status->reason = REASON_HELD;
+    } else if (server_link_is_removed(link)) {
+        status->state = ENROLMENT_REMOVED;
+        status->reason = REASON_DEVICE_REMOVED;
+    }
+}
+
+static void judge_not_enrolled(struct server_link *link, struct enrolment_status *status) {
+    const enum reason reasons[] = {
+        enrolment_reason(link->enrolment),
+        link->identity_reason,
+        REASON_NOT_ENROLLED,
+    };
+    status->state = link->identity_reason == REASON_CLONED ? ENROLMENT_CLONED : ENROLMENT_NONE;
+    status->reason = first_reason(reasons, ARRAY_LENGTH(reasons));
+}
+
+int server_link_status(
+    struct server_link *link, struct json_object **ret_enrolment, struct json_object **ret_push) {
+    struct enrolment_status status = {0};
+    if (link->identity)
+        judge_enrolled(link, &status);
+    else
+        judge_not_enrolled(link, &status);
+    if (enrolment_is_active(link->enrolment)) {
+        status.state = ENROLMENT_ENROLLING;
+        status.url = enrolment_url(link->enrolment);
+        status.reason = enrolment_reason(link->enrolment);
+    }
+    enum reason push_reason = push_stream_reason(link->push);
+    const struct push_status push = {
+        .connected = push_stream_is_connected(link->push),
+        .last_event_s = push_stream_last_event_s(link->push),
+        .reason = push_reason != REASON_NONE ? push_reason : state_sync_reason(link->sync),
+    };
+    struct json_object *enrolment = NULL;
+    int r = server_status_enrolment(&status, &enrolment);
+    if (r < 0)
+        return r;
+    r = server_status_push(&push, ret_push);
+    if (r < 0) {
+        json_object_put(enrolment);
+        return r;
+    }
+    *ret_enrolment = enrolment;
     return 0;
 }
