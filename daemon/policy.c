@@ -18,6 +18,13 @@
 #include <unistd.h>
 
 #define DEBOUNCE_MS 100
+
+/* Chromium reads its policy when it starts, but watches the directory only seconds later (best
+ * effort), and what changed in between it finds after a quarter of an hour (found by trace,
+ * chromium 156). So a file that was written is touched again, and a browser that was just starting
+ * sees it: delays after the write, and after the first touch. */
+static const uint64_t remind_ms[] = {4000, 16000};
+
 #define MAX_PATTERNS 64
 
 struct place_status {
@@ -39,6 +46,8 @@ struct policy {
     struct place_status places[POLICY_RECORD_MAX_PLACES];
     size_t place_count;
     uv_timer_t debounce;
+    uv_timer_t remind;
+    unsigned reminded;
     unsigned open_handles;
 };
 
@@ -98,7 +107,8 @@ int policy_new(const struct policy_options *options, struct policy **ret) {
     if (r < 0)
         return r;
     struct policy *policy = calloc(1, sizeof(*policy));
-    if (!policy || uv_timer_init(options->loop, &policy->debounce) < 0) {
+    if (!policy || uv_timer_init(options->loop, &policy->debounce) < 0 ||
+        uv_timer_init(options->loop, &policy->remind) < 0) {
         free(policy);
         policy_record_deinit(&record);
         return -ENOMEM;
@@ -106,7 +116,8 @@ int policy_new(const struct policy_options *options, struct policy **ret) {
     policy->options = *options;
     policy->record = record;
     policy->debounce.data = policy;
-    policy->open_handles = 1;
+    policy->remind.data = policy;
+    policy->open_handles = 2;
     r = add_places(policy);
     if (r < 0) {
         policy_close(policy);
@@ -120,7 +131,22 @@ void policy_close(struct policy *policy) {
     size_t count = policy->place_count;
     for (size_t i = 0; i < count; i++)
         uv_close((uv_handle_t *)&policy->places[i].watch, handle_closed);
+    uv_close((uv_handle_t *)&policy->remind, handle_closed);
     uv_close((uv_handle_t *)&policy->debounce, handle_closed);
+}
+
+static void on_remind(uv_timer_t *timer) {
+    struct policy *policy = timer->data;
+    for (size_t i = 0; i < policy->place_count; i++) {
+        if (!policy->places[i].installed)
+            continue;
+        int fd CLEANUP_CLOSE =
+            chrome_policy_open(policy->places[i].path, policy->options.directory_owner);
+        if (fd >= 0)
+            (void)chrome_policy_touch(fd);
+    }
+    if (++policy->reminded < ARRAY_LENGTH(remind_ms))
+        uv_timer_start(timer, on_remind, remind_ms[policy->reminded], 0);
 }
 
 static void debounced(uv_timer_t *timer) {
@@ -239,6 +265,8 @@ static int write_place(struct policy *policy, struct place_status *place, int fd
         r = chrome_policy_write(fd, text);
         if (r < 0)
             return r;
+        policy->reminded = 0;
+        uv_timer_start(&policy->remind, on_remind, remind_ms[0], 0);
         log_event(
             LOG_LEVEL_INFO, MSG_POLICY, "Browser policy written",
             LOG_TEXT("POLICY_DIRECTORY", place->path), LOG_NUMBER("RULES", rules.count));
@@ -253,12 +281,12 @@ static void apply_place(struct policy *policy, struct place_status *place) {
         set_status(place, false, REASON_NONE, "");
         return;
     }
+    watch_start(place); /* before the look, so that no change falls between the two */
     int r = fd < 0 ? fd : write_place(policy, place, fd);
     if (r == -EPERM || r == -ENOENT || r == -ELOOP || r == -ENOTDIR || r == -EROFS || r == -EACCES)
         set_status(place, false, REASON_POLICY_DIRECTORY, strerror(-r));
     else if (r < 0)
         set_status(place, false, REASON_STORAGE, strerror(-r));
-    watch_start(place);
 }
 
 static bool is_configured(const struct policy *policy, const char *path) {
@@ -396,6 +424,7 @@ void policy_release(struct policy *policy) {
     policy->wanted = false;
     policy->refused[0] = '\0';
     uv_timer_stop(&policy->debounce);
+    uv_timer_stop(&policy->remind);
     for (size_t i = 0; i < policy->place_count; i++) {
         uv_fs_event_stop(&policy->places[i].watch);
         policy->places[i].watched = false;
