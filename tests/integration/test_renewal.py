@@ -65,7 +65,7 @@ def test_limit_of_requests_per_hour(make_world):
     device.start()
     device.wait_user("alice", agent_attached=True)
     done = device.ctl("renew", uid=1000)
-    assert done.returncode != 0 and "rate-limited" in done.stdout + done.stderr + str(device.user("alice")), done
+    assert done.returncode != 0 and "Too many requests" in done.stderr, done
     assert len(device.agents["alice"].database.contents().ours) == 1
 
 
