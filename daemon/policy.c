@@ -2,12 +2,10 @@
 #include "daemon/policy.h"
 
 #include "daemon/chrome_policy.h"
-#include "daemon/policy_record.h"
+#include "daemon/policy_internal.h"
 #include "daemon/portal_pattern.h"
 
 #include "common/cleanup.h"
-#include "common/json_fields.h"
-#include "common/json_gate.h"
 #include "common/log.h"
 #include "common/log_messages.h"
 #include "common/state_file.h"
@@ -26,30 +24,6 @@
 static const uint64_t remind_ms[] = {4000, 16000};
 
 #define MAX_PATTERNS 64
-
-struct place_status {
-    char *path;
-    bool make;
-    bool watched;
-    uv_fs_event_t watch;
-    bool installed;
-    int64_t verified_since; /* owner = external */
-    enum reason reason;
-    char detail[160];
-};
-
-struct policy {
-    struct policy_options options;
-    struct policy_record record;
-    bool wanted;
-    char refused[128]; /* a pattern that was left out, escaped */
-    struct place_status places[POLICY_RECORD_MAX_PLACES];
-    size_t place_count;
-    uv_timer_t debounce;
-    uv_timer_t remind;
-    unsigned reminded;
-    unsigned open_handles;
-};
 
 static void apply(struct policy *policy);
 
@@ -185,13 +159,6 @@ static void set_status(
             LOG_TEXT("REMEDY", reason_remedy(reason)), LOG_TEXT("DETAIL", detail));
 }
 
-static struct policy_rules rules_of(const struct policy *policy) {
-    return (struct policy_rules){
-        .issuer_cn = policy->record.issuer_cn,
-        .patterns = policy->record.patterns,
-        .count = policy->record.pattern_count};
-}
-
 static int save(struct policy *policy) {
     int r = policy_record_write(policy->options.state_dir_fd, &policy->record);
     if (r < 0)
@@ -234,7 +201,7 @@ static void report_merge(struct place_status *place, const struct policy_merge *
 /* Brings one directory's file to what it must be. Returns 0 or a negative errno. */
 static int write_place(struct policy *policy, struct place_status *place, int fd) {
     struct policy_merge merge CLEANUP_POLICY_MERGE = {0};
-    struct policy_rules rules = rules_of(policy);
+    struct policy_rules rules = policy_rules(policy);
     char *text CLEANUP_FREE = NULL, *own CLEANUP_FREE = NULL;
     size_t own_size = 0;
 
@@ -323,7 +290,7 @@ static void remove_places(struct policy *policy, bool all) {
 /* owner = external: look, never touch. */
 static void verify_place(struct policy *policy, struct place_status *place) {
     struct policy_merge merge CLEANUP_POLICY_MERGE = {0};
-    struct policy_rules rules = rules_of(policy);
+    struct policy_rules rules = policy_rules(policy);
     int fd CLEANUP_CLOSE = chrome_policy_open(place->path, policy->options.directory_owner);
 
     watch_start(place);
@@ -436,17 +403,6 @@ void policy_release(struct policy *policy) {
     save(policy);
 }
 
-static int64_t place_since(const struct policy *policy, const struct place_status *place) {
-    if (!place->installed)
-        return 0;
-    if (policy->options.owner == POLICY_OWNER_EXTERNAL)
-        return place->verified_since;
-    for (size_t i = 0; i < policy->record.place_count; i++)
-        if (strcmp(policy->record.places[i].path, place->path) == 0)
-            return policy->record.places[i].since;
-    return 0;
-}
-
 bool policy_ready(const struct policy *policy, int64_t *ret_since) {
     int64_t since = 0;
     bool installed = false;
@@ -454,7 +410,7 @@ bool policy_ready(const struct policy *policy, int64_t *ret_since) {
     if (!policy->wanted)
         return false;
     for (size_t i = 0; i < policy->place_count; i++) {
-        int64_t other = place_since(policy, &policy->places[i]);
+        int64_t other = policy_place_since(policy, &policy->places[i]);
         installed = installed || policy->places[i].installed;
         if (other > since)
             since = other;
@@ -464,71 +420,4 @@ bool policy_ready(const struct policy *policy, int64_t *ret_since) {
         return false;
     *ret_since = since;
     return true;
-}
-
-/* What another tool has to install, for people to copy. */
-static char *snippet(const struct policy *policy) {
-    static const struct policy_merge none = {0};
-    struct policy_rules rules = rules_of(policy);
-    char *text CLEANUP_FREE = NULL, *result = NULL;
-    if (policy_merge_render(&none, &rules, &text) < 0 ||
-        asprintf(&result, "Have the tool that owns the policy install: %s", text) < 0)
-        return NULL;
-    return result;
-}
-
-static int add_reason(
-    struct json_object *object, enum reason reason, const char *detail, const char *remedy) {
-    char text[512];
-    if (reason == REASON_NONE)
-        return 0;
-    snprintf(
-        text, sizeof(text), "%s%s%s%s", reason_text(reason), detail[0] ? " (" : "", detail,
-        detail[0] ? ")" : "");
-    int r = json_fields_add_string(object, "code", reason_code(reason));
-    if (r == 0)
-        r = json_fields_add_string(object, "text", text);
-    if (r == 0)
-        r = json_fields_add_string(object, "remedy", remedy ? remedy : reason_remedy(reason));
-    return r;
-}
-
-static struct json_object *place_to_json(
-    const struct policy *policy, const struct place_status *place) {
-    struct json_object *object CLEANUP_JSON = json_object_new_object();
-    int64_t since = place_since(policy, place);
-    char *remedy CLEANUP_FREE = NULL;
-    enum reason reason = place->reason;
-    const char *detail = place->detail;
-
-    if (reason == REASON_POLICY_EXTERNAL)
-        remedy = snippet(policy);
-    if (reason == REASON_NONE && policy->refused[0]) {
-        reason = REASON_PATTERN_REFUSED;
-        detail = policy->refused;
-    }
-    if (!object ||
-        json_fields_add_string(object, "family", chrome_policy_family_name(place->path)) < 0 ||
-        json_fields_add_string(object, "path", place->path) < 0 ||
-        json_fields_add_bool(object, "installed", place->installed) < 0 ||
-        (since > 0 && json_fields_add_int(object, "since", since) < 0) ||
-        add_reason(object, reason, detail, remedy) < 0)
-        return NULL;
-    return TAKE_PTR(object);
-}
-
-struct json_object *policy_status(const struct policy *policy) {
-    struct json_object *array CLEANUP_JSON = json_object_new_array();
-    for (size_t i = 0; array && i < policy->place_count; i++) {
-        const struct place_status *place = &policy->places[i];
-        /* other families' places are of interest only where they exist */
-        if (!place->make && !place->installed && place->reason == REASON_NONE)
-            continue;
-        struct json_object *object = place_to_json(policy, place);
-        if (!object || json_object_array_add(array, object) < 0) {
-            json_object_put(object);
-            return NULL;
-        }
-    }
-    return TAKE_PTR(array);
 }

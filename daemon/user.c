@@ -2,20 +2,17 @@
 #include "daemon/user.h"
 
 #include "daemon/user_machine.h"
-#include "daemon/user_signing.h"
+#include "daemon/user_posting.h"
 
 #include "common/cleanup.h"
-#include "common/est_message.h"
 #include "common/log.h"
 #include "common/log_messages.h"
-#include "common/x509_csr.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STORAGE_RETRY_S 30
-#define NOT_CONNECTED_RETRY_S 30
 #define MAX_STEPS 8 /* of one advance: the longest way is restart, waiting, requested */
 
 static int64_t now_s(const struct user *user) {
@@ -40,17 +37,10 @@ int user_new(
     return 0;
 }
 
-static void cancel_post(struct user *user) {
-    if (user->in_flight)
-        user->services->sign_cancel(user, user->services->userdata);
-    user->in_flight = false;
-    user->sign_busy = false;
-}
-
 struct user *user_free(struct user *user) {
     if (!user)
         return NULL;
-    cancel_post(user);
+    user_posting_cancel(user);
     user_lookup_cancel(user->lookup);
     user_record_deinit(&user->record);
     free(user);
@@ -146,22 +136,17 @@ void user_input_init(const struct user *user, struct user_input *ret) {
     (void)user_ordered_key_type(user, &ret->key_type);
 }
 
-/* A clock that was set back must not make a wait longer than the longest that is ever ordered. */
-static int64_t effective_due(int64_t due, int64_t now) {
-    return due > now + DESIRED_STATE_MAX_SPLAY_S ? now : due;
-}
-
 static int64_t effective_deadline(const struct user *user, const struct user_record *record) {
     int64_t deadline = record->request.deadline;
     if (record->state == USER_DELIVERED && user->agent_grace_until > deadline)
         deadline = user->agent_grace_until;
-    return effective_due(deadline, now_s(user));
+    return user_effective_due(deadline, now_s(user));
 }
 
 static int64_t request_possible_at(const struct user *user, const struct user_record *record) {
     int64_t now = now_s(user);
     int64_t wait = rate_limit_wait(&record->rate, user->services->requests_per_hour, now);
-    int64_t due = effective_due(record->due, now);
+    int64_t due = user_effective_due(record->due, now);
     return due > now + wait ? due : now + wait;
 }
 
@@ -283,52 +268,6 @@ static void log_move(const struct user_record *from, const struct user_record *t
         LOG_TEXT("REQUEST_ID", request), LOG_TEXT("REASON", reason_code(to->reason)));
 }
 
-/* ---- posting ---- */
-
-static void signed_by_server(
-    enum sign_outcome outcome, STACK_OF(X509) * certificates, int64_t retry_after_ms,
-    enum reason reason, void *userdata);
-
-static void post(struct user *user) {
-    const struct user_services *services = user->services;
-    const struct user_request *request = &user->record.request;
-    const struct desired_state *state = user->orders->state;
-    uint8_t *der CLEANUP_FREE = NULL;
-    size_t size = 0;
-
-    if (est_base64_decode(request->csr, strlen(request->csr), X509_CSR_MAX_SIZE, &der, &size) < 0) {
-        user->post_not_before =
-            INT64_MAX; /* a state file from elsewhere; its deadline is the agent's */
-        return;
-    }
-    int r = services->sign(der, size, signed_by_server, user, services->userdata);
-    user->sign_busy = r == -EBUSY;
-    if (r < 0) {
-        user->post_not_before = now_s(user) + NOT_CONNECTED_RETRY_S;
-        return;
-    }
-    user->in_flight = true;
-    memcpy(user->posted_spki, request->spki, sizeof(user->posted_spki));
-    memcpy(user->posted_epoch, state->epoch, sizeof(user->posted_epoch));
-    user->posted_generation = state->generation;
-}
-
-static void keep_posting(struct user *user) {
-    const struct user_record *record = &user->record;
-    bool signing = record->state == USER_SIGNING && is_wanted(user, record);
-    if (user->in_flight && (!signing || strcmp(user->posted_spki, record->request.spki) != 0))
-        cancel_post(user);
-    if (!signing) {
-        user->post_not_before = 0;
-        user->sign_busy = false;
-        return;
-    }
-    int64_t now = now_s(user);
-    if (!user->in_flight && now >= effective_due(record->due, now) &&
-        (user->sign_busy || now >= user->post_not_before))
-        post(user);
-}
-
 /* ---- answering ---- */
 
 void user_answer_submit(struct user *user, const struct user_answer *answer) {
@@ -355,7 +294,7 @@ static void answer_waiting_submit(struct user *user) {
     } else if (record->state == USER_REFUSED) {
         answer = (struct user_answer){.kind = ANSWER_REFUSED, .reason = record->reason};
     } else if (record->state == USER_SIGNING) {
-        int64_t now = now_s(user), due = effective_due(record->due, now);
+        int64_t now = now_s(user), due = user_effective_due(record->due, now);
         if ((user->in_flight || user->sign_busy) && now < user->submitted_until)
             return;
         answer =
@@ -401,7 +340,7 @@ static int step_through(struct user *user, struct user_record *record) {
 static void act(struct user *user, int64_t old_uid) {
     const struct user_services *services = user->services;
     int64_t uid = user_uid(user);
-    keep_posting(user);
+    user_posting_keep(user);
     answer_waiting_submit(user);
     if (uid != USER_UID_NONE)
         services->changed(uid, services->userdata);
@@ -485,7 +424,7 @@ int64_t user_next_due(const struct user *user) {
         (record->state == USER_DELIVERED && agent_attached(user)))
         due = effective_deadline(user, record);
     if (record->state == USER_SIGNING && is_wanted(user, record) && !user->in_flight) {
-        due = effective_due(record->due, now_s(user));
+        due = user_effective_due(record->due, now_s(user));
         if (user->post_not_before > due)
             due = user->post_not_before;
     }
@@ -495,70 +434,4 @@ int64_t user_next_due(const struct user *user) {
     if (user->submitted && user->submitted_until < due)
         due = user->submitted_until;
     return due;
-}
-
-/* ---- the server's answer ---- */
-
-static int take_bundle(struct user *user, STACK_OF(X509) * certificates, enum reason *ret_reason) {
-    const struct user_services *services = user->services;
-    const struct desired_state *state = user->orders->state;
-    struct user_bundle bundle CLEANUP(user_bundle_deinit) = {0};
-    struct user_bundle_expectation expectation = {
-        .spki = user->record.request.spki,
-        .user_id = user->record.id,
-        .lifetime_s = state && state->enrolled ? state->lifetime_s : 0,
-        .now_s = services->clock_agrees(services->userdata) ? now_s(user) : 0,
-    };
-    struct user_input input;
-    X509 *issuer;
-
-    if (!services->trust(
-            &expectation.trust_root, &issuer, &expectation.device_uuid, services->userdata)) {
-        *ret_reason = REASON_NOT_ENROLLED;
-        return -EBADMSG;
-    }
-    int r = user_signing_check_bundle(certificates, &expectation, &bundle, ret_reason);
-    if (r < 0)
-        return r;
-    user_input_init(user, &input);
-    input.root = bundle.root;
-    input.intermediate = bundle.intermediate;
-    input.leaf = bundle.leaf;
-    input.serial = bundle.serial;
-    input.not_after = bundle.not_after;
-    return user_event(user, USER_EVENT_ISSUED, &input);
-}
-
-static void fail_signing(
-    struct user *user, enum user_event event, enum reason reason, int64_t retry_after_s) {
-    struct user_input input;
-    user_input_init(user, &input);
-    input.reason = reason;
-    input.retry_after_s = retry_after_s;
-    input.epoch = user->posted_epoch;
-    input.generation = user->posted_generation;
-    (void)user_event(user, event, &input);
-}
-
-static void signed_by_server(
-    enum sign_outcome outcome, STACK_OF(X509) * certificates, int64_t retry_after_ms,
-    enum reason reason, void *userdata) {
-    struct user *user = userdata;
-
-    user->in_flight = false;
-    switch (outcome) {
-    case SIGN_ISSUED:
-        if (take_bundle(user, certificates, &reason) == -EBADMSG)
-            fail_signing(user, USER_EVENT_BAD_ANSWER, reason, 0);
-        break;
-    case SIGN_RETRY:
-        fail_signing(user, USER_EVENT_RETRY, reason, (retry_after_ms + 999) / 1000);
-        break;
-    case SIGN_REFUSED:
-        fail_signing(user, USER_EVENT_FORBIDDEN, reason, 0);
-        break;
-    case SIGN_FAILED:
-        fail_signing(user, USER_EVENT_BAD_ANSWER, reason, 0);
-        break;
-    }
 }

@@ -104,6 +104,11 @@ struct user {
     int64_t submitted_until;
 };
 
+/** A clock that was set back must not make a wait longer than the longest that is ever ordered. */
+static inline int64_t user_effective_due(int64_t due, int64_t now) {
+    return due > now + DESIRED_STATE_MAX_SPLAY_S ? now : due;
+}
+
 /** Takes a copy of `record`. Returns 0 or -ENOMEM. */
 int user_new(
     const struct user_services *services, const struct user_orders *orders,
