@@ -132,6 +132,8 @@ static void test_ca_certificates(void **state) {
     spec.basic_constraints = "critical,CA:TRUE";
     spec.key_usage = "critical,keyCertSign,digitalSignature";
     assert_int_equal(judge(f, &spec), REASON_LEAF_USAGE);
+    spec.key_usage = "critical,digitalSignature"; /* one that could not even sign */
+    assert_int_equal(judge(f, &spec), REASON_LEAF_USAGE);
     spec.san = NULL; /* a CA's certificate has no names of ours, and still is one of usage */
     assert_int_equal(judge(f, &spec), REASON_LEAF_USAGE);
     /* nothing but the CA's own chain */

@@ -282,26 +282,9 @@ static void test_own_connection(void **state) {
     expect(&json, "status", "trusted");
 }
 
-/* A renewal: the browser still presents the old certificate where it has been, so the page looks
- * further. */
-static void test_superseded_certificate_is_checked_anew(void **state) {
-    struct fixture *f = *state;
-    CLEANUP_ANSWER struct answer issued = {0}, report = {0}, page = {0}, verdict = {0};
-    struct client_identity fresh = {.key = make_key()};
-    struct visit visit;
-    char body[400], serial[X509_SERIAL_HEX_SIZE], request_id[37], status[32];
-    char answer[PORTAL_ANSWER_SIZE];
-
-    random_uuid(&random_system, request_id);
-    post_user_request(
-        f->running, &f->managed.device_identity, fresh.key, "u1", request_id, &issued);
-    fresh.certificate = answer_leaf(&issued);
-    x509_serial_hex(fresh.certificate, serial);
-    snprintf(
-        body, sizeof(body),
-        "{\"user\":\"u1\",\"request_id\":\"%s\",\"outcome\":\"installed\",\"serial\":\"%s\","
-        "\"not_after\":0,\"code\":\"none\",\"stores\":[]}",
-        request_id, serial);
+static void report_installed(struct fixture *f, const char *request_id, X509 *leaf) {
+    CLEANUP_ANSWER struct answer answer;
+    char body[400], serial[X509_SERIAL_HEX_SIZE];
     const struct call call = {
         .listener = HTTP_LISTENER_DEVICES,
         .method = "PUT",
@@ -310,15 +293,44 @@ static void test_superseded_certificate_is_checked_anew(void **state) {
         .headers = {"Content-Type: application/json"},
         .identity = &f->managed.device_identity,
     };
-    client_call(f->running, &call, &report);
-    assert_int_equal(report.status, 204);
+
+    x509_serial_hex(leaf, serial);
+    snprintf(
+        body, sizeof(body),
+        "{\"user\":\"u1\",\"request_id\":\"%s\",\"outcome\":\"installed\",\"serial\":\"%s\","
+        "\"not_after\":0,\"code\":\"none\",\"stores\":[]}",
+        request_id, serial);
+    client_call(f->running, &call, &answer);
+    assert_int_equal(answer.status, 204);
+}
+
+/* A renewal: the browser still presents the old certificate where it has been, so the page looks
+ * further, and finds the new one. */
+static void test_superseded_certificate_is_checked_anew(void **state) {
+    struct fixture *f = *state;
+    CLEANUP_ANSWER struct answer issued = {0}, page = {0}, json = {0}, verdict = {0};
+    struct client_identity fresh = {.key = make_key()};
+    struct visit visit;
+    char serial[X509_SERIAL_HEX_SIZE], request_id[37], status[32], answer[PORTAL_ANSWER_SIZE];
+
+    report_installed(f, f->managed.request_id, f->managed.user_identity.certificate);
+    random_uuid(&random_system, request_id);
+    post_user_request(
+        f->running, &f->managed.device_identity, fresh.key, "u1", request_id, &issued);
+    fresh.certificate = answer_leaf(&issued);
+    report_installed(f, request_id, fresh.certificate);
+    assert_int_equal(
+        status_of(f->running, f->managed.user_identity.certificate).state, CERTIFICATE_SUPERSEDED);
     get(f, "/", &f->managed.user_identity, NULL, NULL, &page);
     cut(&page, "data-status=\"", status, sizeof(status));
-    if (status_of(f->running, f->managed.user_identity.certificate).state == CERTIFICATE_SUPERSEDED)
-        assert_string_equal(status, "checking");
+    assert_string_equal(status, "checking");
+    /* it is good still, for whoever cannot look further */
+    get(f, "/", &f->managed.user_identity, "Accept: application/json", NULL, &json);
+    expect(&json, "status", "trusted");
     begin_visit(f, &visit);
     check(f, &visit, &fresh, answer, sizeof(answer));
     submit(f, visit.cookie, answer, &f->managed.user_identity, &verdict);
+    x509_serial_hex(fresh.certificate, serial);
     expect(&verdict, "status", "trusted");
     expect(&verdict, "serial", serial);
     client_identity_deinit(&f->managed.user_identity);
@@ -525,13 +537,26 @@ static void test_auth_refusals(void **state) {
     assert_int_equal(auth(f, other, bad[2]), 403);
 }
 
-static void test_auth_asks_for_no_password(void **state) {
+/* What a proxy may hand on: no demand for a password, and who it is or why not. */
+static void test_auth_headers(void **state) {
     struct fixture *f = *state;
-    CLEANUP_ANSWER struct answer answer;
-    const struct call call = {.listener = HTTP_LISTENER_ADMIN, .path = "/v1/auth"};
+    CLEANUP_ANSWER struct answer none = {0}, device = {0}, user = {0};
+    char header[256];
+    struct call call = {
+        .listener = HTTP_LISTENER_ADMIN, .path = "/v1/auth", .headers = {NULL, NULL}};
 
-    client_call(f->running, &call, &answer);
-    assert_null(strcasestr((char *)answer.headers.data, "Basic"));
+    client_call(f->running, &call, &none);
+    assert_null(strcasestr((char *)none.headers.data, "Basic"));
+    assert_non_null(strcasestr((char *)none.headers.data, "X-Devtrust-Reason: no-certificate"));
+    call.headers[0] = header;
+    fingerprint_header(f->managed.device_identity.certificate, header, sizeof(header));
+    client_call(f->running, &call, &device);
+    assert_non_null(
+        strcasestr((char *)device.headers.data, "X-Devtrust-Reason: wrong-certificate"));
+    fingerprint_header(f->managed.user_identity.certificate, header, sizeof(header));
+    client_call(f->running, &call, &user);
+    assert_non_null(strcasestr((char *)user.headers.data, "X-Devtrust-User: u1"));
+    assert_non_null(strcasestr((char *)user.headers.data, f->managed.device));
 }
 
 /* --- CRLs --- */
@@ -601,7 +626,7 @@ int main(void) {
         cmocka_unit_test(test_assets),
         cmocka_unit_test(test_auth_forms),
         cmocka_unit_test(test_auth_refusals),
-        cmocka_unit_test(test_auth_asks_for_no_password),
+        cmocka_unit_test(test_auth_headers),
         cmocka_unit_test(test_revocation_shows_in_page_endpoint_and_crl),
     };
 
