@@ -40,3 +40,15 @@ int utf8_decode(const char *text, size_t length, uint32_t *ret) {
     *ret = code;
     return forms[f].size;
 }
+
+bool utf8_is_valid(const char *text, size_t length) {
+    size_t done = 0;
+    while (done < length) {
+        uint32_t code;
+        int size = utf8_decode(text + done, length - done, &code);
+        if (size < 0)
+            return false;
+        done += (size_t)size;
+    }
+    return true;
+}

@@ -2,6 +2,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,3 +10,6 @@
  * bytes with the code point in *ret, or -EILSEQ: nothing left, overlong, cut off, a surrogate, or
  * above U+10FFFF (RFC 3629). */
 int utf8_decode(const char *text, size_t length, uint32_t *ret);
+
+/** Whether all of `length` bytes are such characters; an empty text is. */
+bool utf8_is_valid(const char *text, size_t length);

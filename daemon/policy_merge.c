@@ -5,6 +5,7 @@
 #include "common/json_fields.h"
 #include "common/json_gate.h"
 #include "common/log.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <json-c/json_tokener.h>
@@ -26,10 +27,11 @@ static bool only_blanks(const char *text, size_t size) {
 }
 
 /* Chromium reads policy files with its own extensions on; json-c without the strict flag takes
- * nearly the same. */
+ * nearly the same, but for surrogates in UTF-8, which Chromium refuses. */
 static struct json_object *parse_lenient(const char *text, size_t size) {
     struct json_tokener *tokener CLEANUP(tokener_free) = json_tokener_new_ex(LENIENT_DEPTH);
-    if (!tokener || size > POLICY_MERGE_MAX_FILE || memchr(text, '\0', size))
+    if (!tokener || size > POLICY_MERGE_MAX_FILE || memchr(text, '\0', size) ||
+        !utf8_is_valid(text, size))
         return NULL;
     json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *root = json_tokener_parse_ex(tokener, text, (int)size);
@@ -56,7 +58,8 @@ static bool is_element(struct json_object *value) {
     int length =
         json_object_is_type(value, json_type_string) ? json_object_get_string_len(value) : -1;
     return length >= 0 && length <= POLICY_MERGE_MAX_ELEMENT &&
-           strlen(json_object_get_string(value)) == (size_t)length;
+           strlen(json_object_get_string(value)) == (size_t)length &&
+           utf8_is_valid(json_object_get_string(value), (size_t)length);
 }
 
 static bool has_string(struct json_object *array, const char *text) {

@@ -94,7 +94,9 @@ static void broken_files_are_named(void **unused) {
         "{\"" POLICY_MERGE_KEY "\":\"x\"}",
         "{\"" POLICY_MERGE_KEY "\":[\"a\"]} {}",
         "{\"" POLICY_MERGE_KEY "\":{}}",
-        "\xff"};
+        "\xff",
+        "{/**/\"" POLICY_MERGE_KEY
+        "\":[\"\xed\xb5\xb5\"]}"}; /* a surrogate: json-c alone takes it */
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         struct policy_merge merge CLEANUP_POLICY_MERGE = {0};
         struct json_object *root CLEANUP_JSON = NULL;
