@@ -26,6 +26,7 @@ struct cli_request {
     const char *config_path; /* NULL: the default */
     bool json;
     bool help;
+    bool version;
     const struct command *command; /* NULL: none was given */
     struct json_object *arguments; /* owned */
 };

@@ -58,6 +58,8 @@ static int take_global(struct cursor *cursor, const char *word, struct cli_reque
         request->json = true;
     else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         request->help = true;
+    else if (strcmp(word, "--version") == 0)
+        request->version = true;
     else
         return take_option(cursor, word, "config", &request->config_path);
     return 1;
@@ -184,7 +186,7 @@ int cli_parse(
     if (!ret->arguments)
         return -ENOMEM;
     int r = parse(&cursor, local, local_count, ret);
-    if (r < 0 || ret->help)
+    if (r < 0 || ret->help || ret->version)
         return r;
     if (!ret->command)
         return usage("name a command; try: devtrust-server --help");

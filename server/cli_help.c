@@ -55,7 +55,7 @@ void cli_help(const struct command *local, size_t local_count, const struct comm
     print_list(local, local_count);
     puts("\nCommands to a running server:");
     print_list(command_table, command_count);
-    puts("\ndevtrust-server COMMAND --help says more.\n"
+    puts("\ndevtrust-server COMMAND --help says more; --version says which this is.\n"
          "Exit status: 0 good, 1 not found or failed, 2 usage, 3 no server runs,\n"
          "4 not permitted, 5 refused.");
 }

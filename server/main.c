@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/log_messages.h"
 #include "common/secret.h"
+#include "common/version.h"
 #include "server/cli.h"
 #include "server/command_table.h"
 #include "server/serve.h"
@@ -64,6 +65,9 @@ int main(int argc, char *argv[]) {
     if (cli_parse(argc, argv, local, 2, &request) >= 0) {
         if (request.help) {
             cli_help(local, 2, request.command);
+            status = CLI_OK;
+        } else if (request.version) {
+            puts("devtrust-server " DEVTRUST_VERSION);
             status = CLI_OK;
         } else
             status = run(&request);
