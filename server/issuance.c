@@ -35,7 +35,8 @@ static bool is_repetition(const struct issuance *issuance, const struct certific
         strcmp(found->user_id, issuance->user_id) != 0 ||
         strcmp(found->request_id, issuance->request_id) != 0)
         return false;
-    if (issuance->kind == ISSUANCE_ENROL && strcmp(found->token, issuance->token_id) != 0)
+    /* a spent token fetches what it was spent on, and nothing else */
+    if (issuance->token_spent && strcmp(found->token, issuance->token_id) != 0)
         return false;
     return memcmp(found->csr_sha256, issuance->csr_sha256, SHA256_SIZE) == 0;
 }
@@ -118,10 +119,11 @@ static int run_enrol(struct db *db, struct issuance *issuance) {
         return r;
     if (verdict == TOKEN_UNKNOWN)
         return refuse(issuance, 401, REASON_TOKEN_REFUSED);
+    issuance->token_spent = verdict == TOKEN_SPENT;
     r = check_key(db, issuance); /* a lost reply is asked for again with a token that is spent */
     if (r < 0 || issuance->repeated)
         return r;
-    if (verdict == TOKEN_SPENT)
+    if (issuance->token_spent)
         return refuse(issuance, 401, REASON_TOKEN_REFUSED);
     if (r == DECIDED)
         return r;

@@ -26,6 +26,8 @@ struct issuance {
     uint8_t spki_sha256[SHA256_SIZE];   /* of its key */
     int64_t now_s;
 
+    bool token_spent; /* ENROL: the token is right, but used up or expired */
+
     /* results */
     int status;          /* 200, or the HTTP status of a refusal */
     enum reason refusal; /* REASON_NONE: issued */

@@ -86,6 +86,23 @@ static void test_lost_reply_of_an_enrolment(void **state) {
         &count);
     assert_int_equal(count, 1);
 
+    /* a lost reply, and meanwhile another token: the same still, and that token stays good; but
+     * another one that is spent is nothing */
+    char fresh[64], spent[64];
+    CLEANUP_ANSWER struct answer by_fresh, by_spent, spending;
+    make_token(running, "{}", fresh);
+    post(running, DEVICE_ENROL, NULL, fresh, (char *)body.data, body.size, &by_fresh);
+    CLEANUP_X509 X509 *still = answer_leaf(&by_fresh);
+    assert_int_equal(X509_cmp(leaf, still), 0);
+    make_token(running, "{}", spent);
+    char elsewhere[37];
+    random_uuid(&random_system, elsewhere);
+    CLEANUP_EVP_PKEY EVP_PKEY *spending_key = make_key();
+    post_key(running, DEVICE_ENROL, NULL, spent, spending_key, NULL, elsewhere, &spending);
+    X509_free(answer_leaf(&spending));
+    post(running, DEVICE_ENROL, NULL, spent, (char *)body.data, body.size, &by_spent);
+    expect_problem(&by_spent, 401, "token-refused");
+
     /* for anything else the token is used up */
     random_uuid(&random_system, uuid);
     post_key(running, DEVICE_ENROL, NULL, token, other_key, NULL, uuid, &other);
@@ -407,14 +424,19 @@ static void test_user_refusals(void **state) {
 static void test_same_request_after_off(void **state) {
     struct running *running = *state;
     struct managed managed = {0};
-    CLEANUP_ANSWER struct answer answer;
+    char request_id[37];
+    CLEANUP_EVP_PKEY EVP_PKEY *key = make_key();
+    CLEANUP_ANSWER struct answer first, second;
     managed_setup(running, "est-off", &managed);
+    random_uuid(&random_system, request_id);
+    CLEANUP_BUFFER struct buffer body = make_request(key, "est-off", request_id);
+    post(running, USER_ENROL, &managed.device_identity, NULL, (char *)body.data, body.size, &first);
+    X509_free(answer_leaf(&first));
     must(running, "distribution", "{\"value\":\"off\"}");
     must(running, "distribution", "{\"value\":\"on\"}");
-    post_user_request(
-        running, &managed.device_identity, managed.user_identity.key, "est-off", managed.request_id,
-        &answer);
-    expect_problem(&answer, 400, "csr-key-reused");
+    post(
+        running, USER_ENROL, &managed.device_identity, NULL, (char *)body.data, body.size, &second);
+    expect_problem(&second, 400, "csr-key-reused");
     managed_teardown(&managed);
 }
 
