@@ -115,6 +115,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.flush()
+        self.server.peer.note_stream(self.connection)
 
     def feed(self, data: bytes) -> None:
         self.wfile.write(data)
@@ -142,10 +143,11 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             if response.status != 200:
                 self.send(Answer(response.status, dict(response.getheaders()), response.read()))
                 return
-            self.begin_stream()
             raw = connection.sock
+            raw.settimeout(None)
+            peer.note_stream(raw)
+            self.begin_stream()
             while not peer.stopping.is_set():
-                raw.settimeout(None)
                 line = response.readline()
                 if not line:
                     return
@@ -196,6 +198,7 @@ class Peer:
         self.seen: list[str] = []
         self.ended: list[str] = []
         self.stopping = threading.Event()
+        self.streams: list[ssl.SSLSocket] = []
         self.listener = _Listener(("127.0.0.1", 0), Exchange)
         self.listener.peer = self
         self.url = f"https://localhost:{self.listener.server_address[1]}"
@@ -247,6 +250,25 @@ class Peer:
             if not self.lock.wait_for(lambda: sum(what.startswith(beginning) for what in self.ended) >= count, waiting.PATIENCE):
                 raise waiting.Timeout(f"{count} × {beginning} did not end; ended: {self.ended[-20:]}")
 
+    def note_stream(self, connection: ssl.SSLSocket) -> None:
+        with self.lock:
+            self.streams.append(connection)
+            self.lock.notify_all()
+
+    def wait_stream(self) -> None:
+        """Until a stream has begun since the last end_streams()."""
+        with self.lock:
+            if not self.lock.wait_for(lambda: self.streams, waiting.PATIENCE):
+                raise waiting.Timeout(f"no event stream was opened; seen: {self.seen[-20:]}")
+
+    def end_streams(self) -> None:
+        """Cuts every event stream, whatever it is waiting for; the daemon opens a new one."""
+        with self.lock:
+            streams, self.streams = self.streams, []
+        for connection in streams:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
     def upstream(self) -> http.client.HTTPSConnection:
         context = ssl.create_default_context(cafile=str(self.real.tls_ca))
         if self.device and (self.device.state_dir / "device.json").exists():
@@ -256,6 +278,7 @@ class Peer:
 
     def stop(self) -> None:
         self.stopping.set()
+        self.end_streams()
         self.listener.shutdown()
         self.listener.server_close()
 

@@ -242,22 +242,23 @@ def test_a_lost_report_is_sent_again(behind):
 
 # --- events ------------------------------------------------------------------------------------------------------------------------
 
-def event(epoch, generation, splay=0, identifier="x"):
-    return f'event: state\nid: {identifier}\ndata: {json.dumps({"epoch": epoch, "generation": generation, "splay_s": splay, "ping_s": 30})}\n\n'.encode()
+def event(epoch, generation, splay=0, identifier="x", ping=30):
+    data = json.dumps({"epoch": epoch, "generation": generation, "splay_s": splay, "ping_s": ping})
+    return f"event: state\nid: {identifier}\ndata: {data}\n\n".encode()
 
 
 def streams(world, rule):
     """From now on the event stream is the rule's; the open one ends."""
+    world.peer.wait_stream()
     world.peer.on("GET", "/v1/events", rule)
-    opened = world.peer.count("GET /v1/events")
-    world.server.stop()  # ends the stream that is passed on
-    world.server.start()
-    world.peer.wait_seen("GET /v1/events", opened + 1)
+    world.peer.end_streams()
+    world.peer.wait_stream()
 
 
 def still_works(world):
     """After whatever came: the truth is fetched and acted upon."""
     world.peer.clear()
+    world.peer.end_streams()
     world.server.distribution("on")
     world.device.wait_user("alice", state="installed")
     assert one_of_ours(world.device.agents["alice"])
@@ -278,14 +279,14 @@ def test_half_a_line_for_ever(make_world):
 
         def dribble(exchange):
             exchange.begin_stream()
-            exchange.feed(b": hello\n\n")
+            exchange.feed(event(str(uuid.uuid4()), 1, ping=1))
             while not world.peer.stopping.is_set():
                 exchange.feed(b"a")
                 time.sleep(0.1)
         streams(world, dribble)
         begun = world.peer.count("GET /v1/events")
         world.peer.wait_seen("GET /v1/events", begun + 1)
-        streams(world, lambda exchange: (exchange.begin_stream(), exchange.hold()))
+        streams(world, lambda exchange: (exchange.begin_stream(), exchange.feed(event(str(uuid.uuid4()), 2, ping=1)), exchange.hold()))
         begun = world.peer.count("GET /v1/events")
         world.peer.wait_seen("GET /v1/events", begun + 1)
         still_works(world)
