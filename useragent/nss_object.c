@@ -100,9 +100,13 @@ int nss_keys_read(struct nss_session *session, struct nss_keys *ret) {
     CLEANUP_NSS_KEYS struct nss_keys read = {0};
     size_t count = 0;
 
+    PORT_SetError(0);
     read.list = PK11_ListPrivKeysInSlot(nss_session_slot(session), NULL, NULL);
     if (!read.list) {
-        /* an empty slot gives no list */
+        /* an empty slot gives no list, a database that cannot be read gives none either: a sweep
+         * that took the one for the other would leave a key behind */
+        if (PORT_GetError() != 0)
+            return -EIO;
         *ret = read;
         return 0;
     }
