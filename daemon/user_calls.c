@@ -172,7 +172,7 @@ static bool means_something(const struct user *user, const struct user_report *r
                strcmp(request->serial, report->serial) == 0 &&
                (user->record.state == USER_DELIVERED || user->record.state == USER_WAITING);
     case OUTCOME_FAILED:
-        return this_request && is_open(user);
+        return user->record.state == USER_REMOVING || (this_request && is_open(user));
     case OUTCOME_REMOVED:
         return user->record.state == USER_REMOVING;
     }

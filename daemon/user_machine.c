@@ -266,6 +266,13 @@ static int begin_removal(struct user_record *record, const struct user_input *in
     return r;
 }
 
+/* The removal goes on; why it has not succeeded yet is for status to show. */
+static int note_failure(struct user_record *record, const struct user_input *input) {
+    record->reason = input->reason;
+    set_stores(record, input);
+    return 0;
+}
+
 static int forget(struct user_record *record, const struct user_input *input) {
     cancel_request(record, input);
     record->installed = (struct user_installed){.serial = ""};
@@ -313,6 +320,7 @@ static const struct row table[] = {
     {IN(REFUSED), USER_EVENT_GENERATION, NULL, splay_again, USER_WAITING},
     {LIVING, USER_EVENT_UNMANAGED, something_delivered, begin_removal, USER_REMOVING},
     {LIVING, USER_EVENT_UNMANAGED, NULL, forget, USER_ABSENT},
+    {IN(REMOVING), USER_EVENT_REPORT_FAILED, NULL, note_failure, SAME},
     {IN(REMOVING), USER_EVENT_REPORT_REMOVED, NULL, forget, USER_ABSENT},
 };
 

@@ -84,7 +84,9 @@ enum reason user_view_reason(const struct user *user) {
     if (user->storage_retry_at > 0)
         return REASON_STORAGE;
     if (user->record.state == USER_REMOVING)
-        return agent_attached(user) ? orders_reason(user) : REASON_NO_AGENT;
+        return !agent_attached(user)                ? REASON_NO_AGENT
+               : user->record.reason != REASON_NONE ? user->record.reason
+                                                    : orders_reason(user);
     enum reason reason = orders_reason(user);
     if (reason == REASON_NONE)
         reason = account_reason(user);

@@ -107,8 +107,8 @@ static const enum user_state expected[USER_STATE_COUNT_][USER_EVENT_COUNT_] = {
         ALL(NONE, USER_REMOVING, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
             NONE, NONE, USER_WAITING),
     [USER_REMOVING] =
-        ALL(NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, USER_ABSENT,
-            NONE, NONE, NONE),
+        ALL(NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, USER_REMOVING,
+            USER_ABSENT, NONE, NONE, NONE),
 };
 
 static void every_pair(void **unused) {

@@ -161,6 +161,23 @@ static void a_removal_names_what_was_delivered_last(void **unused) {
     assert_string_equal(text_of(world.reports[1], "request_id"), id);
 }
 
+static void a_removal_that_fails_says_why_and_goes_on(void **unused) {
+    (void)unused;
+    alice();
+    world_install(1000);
+    world.state.distribution = DISTRIBUTION_OFF;
+    world_say();
+    assert_int_equal(user_view_reason(world_user(1000)), REASON_DISTRIBUTION_OFF);
+    assert_int_equal(world_report_outcome(1000, OUTCOME_FAILED, NULL, NULL), 1);
+    expect_state(1000, USER_REMOVING);
+    assert_int_equal(user_view_reason(world_user(1000)), REASON_STORE_FULL);
+    world_restart();
+    assert_int_equal(user_view_reason(world_user(1000)), REASON_STORE_FULL);
+    expect_mode(1000, "remove", false);
+    assert_int_equal(world_report_outcome(1000, OUTCOME_REMOVED, NULL, NULL), 1);
+    assert_false(state_dir_has(&world.dir, "users/u1.json"));
+}
+
 /* "off" and "on" again, while the device slept: the server has ended what is installed. */
 static void what_an_order_has_ended_is_replaced(void **unused) {
     (void)unused;
@@ -755,6 +772,7 @@ int main(void) {
         TEST(a_restart_while_refused_and_waiting),
         TEST(a_refusal_under_an_older_state_does_not_stop),
         TEST(a_removal_names_what_was_delivered_last),
+        TEST(a_removal_that_fails_says_why_and_goes_on),
         TEST(what_an_order_has_ended_is_replaced),
         TEST(two_managed_one_not),
         TEST(accounts_that_are_not_served),
