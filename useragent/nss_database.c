@@ -244,3 +244,18 @@ enum reason nss_database_diagnose(const char *path, enum reason otherwise) {
         return otherwise;
     }
 }
+
+/* The bytes that SQLite locks (os.h: PENDING_BYTE and the 511 after it). */
+static bool is_file_locked(int dir_fd, const char *name) {
+    CLEANUP_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000000, .l_len = 512};
+
+    return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool nss_database_is_locked(const char *path) {
+    CLEANUP_CLOSE int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return dir_fd >= 0 && (is_file_locked(dir_fd, "cert9.db") || is_file_locked(dir_fd, "key4.db"));
+}

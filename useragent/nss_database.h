@@ -35,3 +35,7 @@ enum reason nss_database_diagnose(const char *path, enum reason otherwise);
 
 /** Removes temporary siblings that a killed process left. */
 void nss_database_sweep(const char *path);
+
+/** Whether another process holds SQLite's locks on the database: then it is busy, not broken. To be
+ * called while this process has it closed, since looking ends its own locks (POSIX). */
+bool nss_database_is_locked(const char *path);

@@ -1,6 +1,7 @@
 /* The NSS store on real databases: what it puts in, NSS's own tools see; what is not ours stays; a
  * bad database is named and left alone. */
 #include "useragent/credential_key.h"
+#include "useragent/nss_database.h"
 #include "useragent/nss_store.h"
 #include "useragent/store.h"
 
@@ -517,6 +518,35 @@ static void test_corrupt(void **state) {
     assert_int_equal(size_of(fixture, "cert9.db"), 0);
 }
 
+/* A database that another program holds for longer than NSS waits is no broken one. */
+static void test_locked_by_another(void **state) {
+    struct fixture *fixture = *state;
+    char path[USER_DIRS_PATH_MAX];
+    int ready[2], status;
+    char byte;
+
+    ops->close(open_store(fixture, true));
+    store_unload();
+    assert_false(nss_database_is_locked(fixture->location.path));
+    user_dirs_join(fixture->location.path, "key4.db", path);
+    assert_int_equal(pipe(ready), 0);
+    pid_t other = fork();
+    if (other == 0) {
+        struct flock lock = {
+            .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000000, .l_len = 512};
+        if (fcntl(open(path, O_RDWR), F_SETLK, &lock) < 0 || write(ready[1], "", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_true(nss_database_is_locked(fixture->location.path));
+    kill(other, SIGKILL);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_false(nss_database_is_locked(fixture->location.path));
+    close(ready[0]);
+    close(ready[1]);
+}
+
 static void test_empty_key_file(void **state) {
     struct fixture *fixture = *state;
 
@@ -785,6 +815,7 @@ int main(void) {
         TEST(test_recorded_key_is_ours_with_a_foreign_ca),
         TEST(test_master_password),
         TEST(test_corrupt),
+        TEST(test_locked_by_another),
         TEST(test_empty_key_file),
         TEST(test_missing_home),
         TEST(test_read_only),
