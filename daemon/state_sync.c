@@ -60,6 +60,7 @@ struct state_sync {
     struct desired_state *current;
     char current_device[37]; /* whose it is */
     char etag[HTTP_MAX_HEADER];
+    bool newer; /* the file is a newer version's: it is left alone */
 };
 
 static void fetch(struct state_sync *sync);
@@ -97,11 +98,14 @@ static void load_or_set_aside(struct state_sync *sync) {
         LOG_LEVEL_WARNING, MSG_STORAGE,
         "The stored desired state cannot be used; it is fetched again from the server.",
         LOG_TEXT("FILE", state_file), LOG_ERRNO(r));
+    sync->newer = r == -EPROTO;
     if (r == -EBADMSG || r == -EINVAL)
         state_file_set_aside(sync->options.dir_fd, state_file);
 }
 
 static int store(struct state_sync *sync, const char *text, size_t size) {
+    if (sync->newer)
+        return -EPROTO;
     CLEANUP_JSON struct json_object *object = json_object_new_object();
     struct json_object *state = NULL;
     if (!object)
@@ -170,7 +174,8 @@ static void take(
         LOG_NUMBER("GENERATION", state->generation),
         LOG_TEXT(
             "DISTRIBUTION", state->enrolled ? distribution_name(state->distribution) : "removed"));
-    set_reason(sync, r < 0 ? REASON_STORAGE : REASON_NONE, r < 0 ? strerror(-r) : "");
+    enum reason stored = r == -EPROTO ? REASON_NEWER_STATE : r < 0 ? REASON_STORAGE : REASON_NONE;
+    set_reason(sync, stored, r < 0 ? state_file : "");
     sync->options.taken(state, sync->options.userdata);
     desired_state_free(old);
 }
@@ -214,7 +219,7 @@ static void on_done(const struct http_answer *answer, void *userdata) {
     sync->again = false;
     if (answer->status == 200)
         judge(sync, answer);
-    else if (sync->reason != REASON_STORAGE)
+    else if (sync->reason != REASON_STORAGE && sync->reason != REASON_NEWER_STATE)
         set_reason(sync, REASON_NONE, "");
     if (again && !is_hinted(sync))
         fetch(sync);
