@@ -142,6 +142,12 @@ class Program:
         """Now, for wait_log(since)."""
         return time.monotonic()
 
+    def logged(self, pattern: str, since: float = 0.0) -> bool:
+        """Whether a line after `since` matches."""
+        regex = re.compile(pattern)
+        with self.changed:
+            return any(at >= since and regex.search(line) for at, line in self.lines)
+
     def wait_log(self, pattern: str, since: float = 0.0, timeout: float | None = None) -> re.Match[str]:
         """The first line after `since` that matches."""
         regex = re.compile(pattern)
