@@ -52,7 +52,7 @@ static const struct json_field identity_fields[] = {
 
 struct entry {
     uint64_t number;
-    char *key; /* user, request id, outcome */
+    char *key; /* user, request id (but for failures), outcome */
 };
 
 struct server_report {
@@ -84,7 +84,10 @@ static int make_key(struct json_object *report, char **ret) {
         0)
         return -EINVAL;
     char key[MAX_KEY];
-    snprintf(key, sizeof(key), "%s %s %s", identity.user, identity.request_id, identity.outcome);
+    /* One failure per user: the newest says it all, and a long time without the server must not
+     * fill the queue with them. */
+    const char *request_id = strcmp(identity.outcome, "failed") == 0 ? "" : identity.request_id;
+    snprintf(key, sizeof(key), "%s %s %s", identity.user, request_id, identity.outcome);
     *ret = strdup(key);
     return *ret ? 0 : -ENOMEM;
 }

@@ -29,7 +29,8 @@ void server_report_close(struct server_report *reports, void (*closed)(void *), 
 /** Sends with `client` to `url` (borrowed until the next call); NULL: waits. */
 void server_report_use(struct server_report *reports, struct http_client *client, const char *url);
 
-/** Appends; an older report of the same user, request id and outcome that still waits is replaced.
+/** Appends; an older report of the same user, request id and outcome that still waits is replaced;
+ * of failures, the older one of the same user.
  * Owns `report`. Returns 0, -ENOBUFS past SERVER_REPORT_MAX, -EINVAL (no user or outcome), or a
  * negative errno of the file. */
 int server_report_add(struct server_report *reports, struct json_object *report);

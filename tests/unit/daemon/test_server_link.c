@@ -708,11 +708,17 @@ static void signing_is_bounded_and_cancelled(void **state) {
     assert_false(f->signed_);
 }
 
-static struct json_object *make_report(const char *user, const char *serial) {
+static struct json_object *make_outcome(
+    const char *user, const char *request_id, const char *outcome) {
     struct json_object *report = json_object_new_object();
     json_object_object_add(report, "user", json_object_new_string(user));
-    json_object_object_add(report, "request_id", json_object_new_string("r1"));
-    json_object_object_add(report, "outcome", json_object_new_string("installed"));
+    json_object_object_add(report, "request_id", json_object_new_string(request_id));
+    json_object_object_add(report, "outcome", json_object_new_string(outcome));
+    return report;
+}
+
+static struct json_object *make_report(const char *user, const char *serial) {
+    struct json_object *report = make_outcome(user, "r1", "installed");
     json_object_object_add(report, "serial", json_object_new_string(serial));
     return report;
 }
@@ -750,7 +756,10 @@ static void reports_are_bounded_and_unique(void **state) {
     assert_int_equal(server_link_report(f->link, make_report("u1", "01")), 0);
     assert_int_equal(server_link_report(f->link, make_report("u1", "02")), 0);
     assert_int_equal(count_reports(f), 1);
-    for (int i = 1; i < 1024; i++) {
+    assert_int_equal(server_link_report(f->link, make_outcome("x1", "r1", "failed")), 0);
+    assert_int_equal(server_link_report(f->link, make_outcome("x1", "r2", "failed")), 0);
+    assert_int_equal(count_reports(f), 2);
+    for (int i = 2; i < 1024; i++) {
         snprintf(user, sizeof(user), "x%d", i);
         assert_int_equal(server_link_report(f->link, make_report(user, "03")), 0);
     }
