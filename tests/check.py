@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""All tests, in two lanes (two cores), and one closing line: N passed, N failed, N skipped.
+"""All tests, two at a time (two cores), and one closing line: N passed, N failed, N skipped.
 
 Each job's output goes to build/check/<job>.log; a failing one is shown. `check.py NAME…` runs only the jobs whose name starts so.
 """
 import dataclasses
 import os
 import pathlib
+import queue
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "check"
+LONG = ("test_kill", "test_bad_server", "test_lifecycle")
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 
 
@@ -110,12 +112,18 @@ def lint_jobs() -> list[Job]:
     return jobs
 
 
-def integration_job(variant: str) -> Job:
-    name = f"integration-{variant}"
+def integration_jobs(variant: str) -> list[Job]:
+    """One sandbox per file, so that both cores have work to the end; the longest first."""
     folder = "build" if variant == "gcc" else f"build/{variant}"
-    return Job(name, ["tests/harness/sandbox", "--", "/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-                      f"--junitxml={LOGS}/{name}.xml", "tests/integration"], count_pytest, 2400,
-               {"BIN": folder, "PYTHONDONTWRITEBYTECODE": "1"})
+    files = sorted((ROOT / "tests" / "integration").glob("test_*.py"),
+                   key=lambda file: (file.stem not in LONG, file.stem))
+    jobs = []
+    for file in files:
+        name = f"integration-{variant}-{file.stem.removeprefix('test_')}"
+        jobs.append(Job(name, ["tests/harness/sandbox", "--", "/usr/bin/python3", "-m", "pytest", "-q", "-rs",
+                               "-p", "no:cacheprovider", f"--junitxml={LOGS}/{name}.xml", str(file.relative_to(ROOT))],
+                        count_pytest, 2400, {"BIN": folder, "PYTHONDONTWRITEBYTECODE": "1"}))
+    return jobs
 
 
 class Runner:
@@ -146,27 +154,30 @@ class Runner:
             if result.failed:
                 print("".join(f"    {line}\n" for line in text.splitlines()[-120:]), end="", flush=True)
 
-    def lane(self, jobs: list[Job]) -> threading.Thread:
-        def work() -> None:
-            for job in jobs:
-                self.run(job)
-        thread = threading.Thread(target=work)
-        thread.start()
-        return thread
+    def work(self, jobs: "queue.SimpleQueue[Job]") -> None:
+        try:
+            while True:
+                self.run(jobs.get_nowait())
+        except queue.Empty:
+            return
 
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     prefixes = tuple(sys.argv[1:])
-    lanes = [[integration_job("gcc"), integration_job("asan")],
-             unit_jobs("gcc") + unit_jobs("asan") + fuzz_jobs() + lint_jobs()]
-    if prefixes:
-        lanes = [[job for job in lane if job.name.startswith(prefixes)] for lane in lanes]
+    jobs: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
+    for job in (integration_jobs("asan") + integration_jobs("gcc") + lint_jobs() + unit_jobs("asan") + fuzz_jobs()
+                + unit_jobs("gcc")):
+        if not prefixes or job.name.startswith(prefixes):
+            jobs.put(job)
     for stale in LOGS.glob("*.xml"):
         stale.unlink()
     runner = Runner()
-    for thread in [runner.lane(lane) for lane in lanes]:
-        thread.join()
+    workers = [threading.Thread(target=runner.work, args=(jobs,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     for reason in runner.total.skipped:
         print(f"skipped: {reason}")
     total = runner.total
