@@ -85,6 +85,8 @@ static int run(const char *socket_path, const struct user_dirs *dirs) {
     (void)uv_run(&program.loop, UV_RUN_DEFAULT);
     agent_free(program.agent);
     (void)uv_loop_close(&program.loop);
+    uv_library_shutdown(); /* ends the worker, so that OpenSSL wipes and frees what is the thread's
+                            */
     return program.status;
 }
 
