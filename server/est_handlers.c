@@ -249,8 +249,14 @@ static void refuse(struct enrolment *enrolment, int status, enum reason reason) 
     enrolment_free(enrolment);
 }
 
+/* Nothing but the attributes of our own forms; their values are judged afterwards. */
+static const struct x509_csr_subject any_subject = {0};
+
 static void handle_device_simpleenroll(struct http_request *request, struct server *server) {
-    static const struct x509_csr_expectation expectation = {.any_key_type = true};
+    static const struct x509_csr_expectation expectation = {
+        .subject = &any_subject,
+        .any_key_type = true,
+    };
     struct enrolment *enrolment = enrolment_new(request, server, ISSUANCE_ENROL);
     if (!enrolment)
         return;
@@ -296,6 +302,7 @@ static void handle_simplereenroll(struct http_request *request, struct server *s
 
 static void handle_user_simpleenroll(struct http_request *request, struct server *server) {
     const struct x509_csr_expectation expectation = {
+        .subject = &any_subject,
         .key_type = (enum key_type)server->config.key_type,
     };
     struct enrolment *enrolment = enrolment_new(request, server, ISSUANCE_USER);
