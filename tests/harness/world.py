@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 import uuid
 from typing import Any, Iterator
 
@@ -245,13 +246,18 @@ class Agent:
         self.record = self.home / ".local/state/devtrust/agent.json"
         self.program = Program(f"agent({user})", [str(programs.RUN / "bin/devtrust-agent"), "--verbose", "--socket", str(device.socket)],
                                uid=self.uid, environment=programs.user_environment(user, self.uid))
+        self.started = 0.0
 
     def start(self) -> "Agent":
         if not self.program.running():
+            self.started = time.monotonic()
             self.program.start()
         return self
 
     def stop(self) -> None:
+        """A SIGTERM before the agent listens for it would end it with the signal's status."""
+        if self.program.running():
+            self.program.wait_log("The agent has started", since=self.started)
         assert self.program.stop() == 0, f"the agent did not end well\n{self.program.tail()}"
 
     def kill(self) -> None:

@@ -166,7 +166,7 @@ def test_daemon_away_and_impostor(world):
         done = programs.run([tool, *arguments, "--socket", "/run/dt/nothing"])
         assert done.returncode == 3 and "systemctl start devtrustd" in done.stderr, (arguments, done.returncode, done.stderr)
         done = programs.run([tool, *arguments, "--socket", "/run/dt/nothing", "--json"])
-        assert done.returncode == 3 and json.loads(done.stdout)["code"] == "daemon-unreachable"
+        assert done.returncode == 3 and json.loads(done.stdout)["error"]["code"] == "daemon-unreachable"
     # somebody else's socket is not trusted, and the token does not travel to it
     impostor = programs.Program("impostor", ["/usr/bin/python3", "-c", "import socket,time\ns=socket.socket(socket.AF_UNIX)\n"
                                              "s.bind('/home/bob/s')\ns.listen()\nprint('ready',flush=True)\nc,_=s.accept()\n"
