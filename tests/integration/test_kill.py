@@ -58,7 +58,7 @@ class Renew(Install):
 
     @staticmethod
     def repeat(world):
-        user = world.device.user("alice")
+        user = world.device.wait_user("alice", agent_attached=True)
         if user["state"] == "installed" and user["serial"] == world.old:
             done = world.device.ctl("renew", uid=1000)
             assert done.returncode == 0, done.stderr
