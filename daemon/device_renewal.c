@@ -110,8 +110,10 @@ static void set_rest(struct device_renewal *renewal, const struct device_identit
     int64_t begin = 0, end = 0;
     x509_not_before(identity->certificate, &begin);
     x509_not_after(identity->certificate, &end);
-    renewal->rest_until_ms =
-        clock_monotonic_ms(renewal->options.clock) + (end - begin) * 1000 / REST_PART;
+    int64_t life_s = end - begin;
+    if (life_s > X509_PROFILE_BACKDATE_S)
+        life_s -= X509_PROFILE_BACKDATE_S; /* the part before the issuance is nobody's time */
+    renewal->rest_until_ms = clock_monotonic_ms(renewal->options.clock) + life_s * 1000 / REST_PART;
 }
 
 static void promote(struct device_renewal *renewal) {
