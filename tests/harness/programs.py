@@ -2,6 +2,7 @@
 import itertools
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
@@ -200,7 +201,19 @@ def run(argv: list[str], *, uid: int = 0, environment: dict[str, str] | None = N
                           extra_groups=[], timeout=waiting.PATIENCE * 2 if timeout is None else timeout, check=False)
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to outgoing connections (32768 and up): a server that starts again finds its own free."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in _given:
+                _given.add(port)
+                return port
