@@ -44,8 +44,9 @@ int chrome_policy_read_own(int dir_fd, char **ret, size_t *ret_size);
 /** Writes our file atomically, 0644. */
 int chrome_policy_write(int dir_fd, const char *text);
 
-/** Gives our file a new time stamp, so that browsers that watch look at it again. */
-int chrome_policy_touch(int dir_fd);
+/** Makes an event of our file (its mode is set to what it is), so that browsers that watch look at
+ * it again. The time stamp stays: with a new one Chromium would wait for the file to settle. */
+int chrome_policy_remind(int dir_fd);
 
 /** Removes our file and the directories that we made, as far as they are empty. Returns 0 (also
  * when nothing was there) or a negative errno. */

@@ -184,8 +184,11 @@ int chrome_policy_write(int dir_fd, const char *text) {
     return atomic_file_write(dir_fd, POLICY_MERGE_FILE, text, strlen(text), 0644);
 }
 
-int chrome_policy_touch(int dir_fd) {
-    return utimensat(dir_fd, POLICY_MERGE_FILE, NULL, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+int chrome_policy_remind(int dir_fd) {
+    int fd CLEANUP_CLOSE = openat(dir_fd, POLICY_MERGE_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fchmod(fd, 0644) < 0)
+        return -errno;
+    return 0;
 }
 
 int chrome_policy_remove(const struct policy_place *place) {

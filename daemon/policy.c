@@ -19,9 +19,9 @@
 
 /* Chromium reads its policy when it starts, but watches the directory only seconds later (best
  * effort), and what changed in between it finds after a quarter of an hour (found by trace,
- * chromium 156). So a file that was written is touched again, and a browser that was just starting
- * sees it: delays after the write, and after the first touch. */
-static const uint64_t remind_ms[] = {4000, 16000};
+ * chromium 156). So after a write the file is brought to mind again, for a browser that was just
+ * starting. Delays after the write and after each time. */
+static const uint64_t remind_ms[] = {1000, 1000, 1000, 1000, 1000, 10000};
 
 #define MAX_PATTERNS 64
 
@@ -117,7 +117,7 @@ static void on_remind(uv_timer_t *timer) {
         int fd CLEANUP_CLOSE =
             chrome_policy_open(policy->places[i].path, policy->options.directory_owner);
         if (fd >= 0)
-            (void)chrome_policy_touch(fd);
+            (void)chrome_policy_remind(fd);
     }
     if (++policy->reminded < ARRAY_LENGTH(remind_ms))
         uv_timer_start(timer, on_remind, remind_ms[policy->reminded], 0);
