@@ -100,7 +100,7 @@ def fresh(*users: str, server: dict | None = None) -> Iterator[world.World]:
             device.wait_user(name, agent_attached=True)
         yield made
     except BaseException:
-        print(made.logs(30), file=sys.stderr)
+        print(made.server.program.tail(20), *[device.program.tail(20) for device in made.devices], sep="\n", file=sys.stderr)
         raise
     finally:
         made.end()
@@ -273,15 +273,15 @@ def measure_rest(results: Results) -> None:
 
 
 def settle(pids: dict[str, int]) -> None:
-    """Until neither has been scheduled for a second."""
+    """Until neither has been scheduled for longer than any pause of the daemon's work after an installation."""
     state = {"at": time.monotonic(), "seen": None}
 
     def quiet() -> bool:
         now = tuple(switches(pid) for pid in pids.values())
         if now != state["seen"]:
             state["at"], state["seen"] = time.monotonic(), now
-        return time.monotonic() - state["at"] > 1
-    waiting.until(quiet, "at rest", 60)
+        return time.monotonic() - state["at"] > 15
+    waiting.until(quiet, "at rest", 120)
 
 
 def start_once(device: world.Device) -> float:
@@ -329,7 +329,7 @@ def measure_crowd(results: Results) -> None:
                 last = max(when for when, line in device.program.lines if when >= sent and "TO=installed" in line)
             samples.append((last - sent) * 1000)
             switch(made.server, "off")
-            waiting.until(lambda: not device.status()["users"], "all gone", 300)
+            waiting.until(lambda: all(user["state"] == "absent" for user in device.status()["users"]), "all gone", 300)
     results.add("agents_100_installed", samples, "ms")
 
 
@@ -342,13 +342,14 @@ def measure_pages(results: Results) -> None:
         with browser.Browser("alice") as chromium:
             assert chromium.visit(server.portal_url + "/")[0] == "unmanaged"
             samples = []
-            for _ in range(N):  # bob is not managed either: the policy comes and goes with the switch
+            for _ in range(N + 1):  # bob is not managed either: the policy comes and goes with the switch
                 sent, _ = switch(server, "on")
                 samples.append(until_trusted(chromium, sent))
                 switch(server, "off")
                 device.wait_gone("alice")
                 device.wait_gone("bob")
-            results.add("push_to_trusted_page_new_policy", samples, "ms")
+            # the first is left out: a browser that has only just started reads a new policy later
+            results.add("push_to_trusted_page_new_policy", samples[1:], "ms")
             switch(server, "on")
             device.wait_user("bob", state="installed")
             until_trusted(chromium, time.monotonic())
