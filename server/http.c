@@ -81,6 +81,11 @@ static void dispatch(struct http_request *request) {
     struct http_server *http = request->listening->http;
     const char *allow;
     const struct http_route *route = find_route(http, request, &allow);
+    if (http->ending) {
+        http_add_header(request, "Connection", "close");
+        http_send_problem(request, 503, REASON_BUSY, "The server stops; ask again in a moment.");
+        return;
+    }
     if (!route && allow) {
         http_add_header(request, "Allow", allow);
         http_send_problem(request, 405, REASON_OTHER, "This path does not know that method.");
@@ -219,7 +224,8 @@ int http_server_address(
     return -ENOENT;
 }
 
-void http_server_stop_accepting(struct http_server *http) {
+void http_server_end_requests(struct http_server *http) {
+    http->ending = true;
     for (size_t i = 0; i < http->listening_count; i++)
         evconnlistener_disable(http->listening[i].listener);
 }

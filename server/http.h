@@ -176,7 +176,8 @@ int http_server_listen(
 int http_server_address(
     const struct http_server *http, enum http_listener listener, char *ret, size_t size);
 
-/** Stops to accept; what is open goes on. */
-void http_server_stop_accepting(struct http_server *http);
+/** Before the end: no new connection, and every further request on those that are open is answered
+ * 503, since its handler may find nothing to stand on. Answers under way still go out. */
+void http_server_end_requests(struct http_server *http);
 
 void http_request_set_device(struct http_request *request, const char *uuid);

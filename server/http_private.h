@@ -26,6 +26,7 @@ struct http_server {
     size_t route_count;
     struct listening listening[MAX_LISTENING];
     size_t listening_count;
+    bool ending; /* what the handlers stand on is being taken down */
 };
 
 struct http_request {

@@ -291,7 +291,7 @@ struct serving *serving_free(struct serving *serving) {
         return NULL;
     struct server *server = &serving->server;
     if (server->http)
-        http_server_stop_accepting(server->http);
+        http_server_end_requests(server->http);
     maintenance_free(serving->maintenance);
     server->writer = db_writer_free(server->writer);
     server->hub = event_hub_free(server->hub);

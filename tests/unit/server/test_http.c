@@ -302,6 +302,37 @@ static void test_talkative_reader(void **state) {
     event_stream_close(&stream);
 }
 
+static void end_requests(struct server *server, void *data) {
+    (void)data;
+    http_server_end_requests(server->http);
+}
+
+static void exchange(int fd, const char *request, char *ret, size_t size) {
+    assert_int_equal(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+    size_t done = 0;
+    while (done + 1 < size && !memmem(ret, done, "\r\n\r\n", 4)) {
+        ssize_t count = read(fd, ret + done, size - 1 - done);
+        assert_true(count > 0);
+        done += (size_t)count;
+    }
+    ret[done] = '\0';
+}
+
+/* The writer is gone while the last answers go out: what comes in on an open connection then must
+ * reach no handler. Last, since this server accepts nothing afterwards. */
+static void test_requests_at_the_end(void **state) {
+    struct running *running = *state;
+    static const char request[] = "HEAD /crl/trust.crl HTTP/1.1\r\nHost: x\r\n\r\n";
+    char text[2048];
+    int fd = client_connect(running, HTTP_LISTENER_ADMIN);
+    exchange(fd, request, text, sizeof(text));
+    assert_non_null(strstr(text, "HTTP/1.1 200"));
+    running_call(running, end_requests, NULL);
+    exchange(fd, request, text, sizeof(text));
+    assert_non_null(strstr(text, "HTTP/1.1 503"));
+    close(fd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header_bound),
@@ -315,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_talkative_reader),
+        cmocka_unit_test(test_requests_at_the_end),
     };
     return cmocka_run_group_tests(tests, group_setup, running_teardown);
 }
