@@ -6,6 +6,7 @@ With KEEP=1 it then stays until Ctrl-C and writes build/demo/env and build/demo/
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -40,7 +41,8 @@ class Steps:
 class Demo:
     def __init__(self) -> None:
         self.step = Steps()
-        self.world = world.World(default_socket=True)
+        # kept, it lies where root outside finds it by plain paths; the sandbox removes it at the end, however that comes
+        self.world = world.World(default_socket=True, where=OUT / "world" if os.environ.get("KEEP") else None)
         self.server = self.world.server
         self.database = nss.Database(USER)
         self.browser = Browser(USER)
@@ -130,12 +132,12 @@ def write_keep_files(demo: Demo) -> None:
     outside = f"/proc/{pid}/root"
     values = {"DEVTRUST_SOCKET": f"{outside}{demo.world.device.socket}", "PORTAL_URL": demo.server.portal_url,
               "EST_URL": f"{demo.server.url}/.well-known/est", "SERVER_URL": demo.server.url,
-              "ADMIN_URL": f"http://127.0.0.1:{demo.server.admin_port}", "CA_FILE": f"{outside}{demo.server.tls_ca}",
+              "ADMIN_URL": f"http://127.0.0.1:{demo.server.admin_port}", "CA_FILE": demo.server.tls_ca,
               "CA_PIN": demo.server.ca_pin, "DEMO_USER": USER, "DEMO_HOME": f"{outside}/home/{USER}",
               "DEMO_NSSDB": f"{outside}{demo.database.directory}", "DEVICE_UUID": demo.world.device.uuid,
-              "DEVICE_STATE": f"{outside}{demo.world.device.state_dir}", "POLICY_DIR": f"{outside}{demo.world.device.policy_dir}",
-              "SERVER_DB": f"{outside}{demo.server.database}", "SERVER_SOCKET": f"{outside}{demo.server.socket}",
-              "SERVER_CONFIG": f"{outside}{demo.server.config}", "DEVTRUST_SERVER": f"{outside}{programs.RUN}/bin/devtrust-server",
+              "DEVICE_STATE": demo.world.device.state_dir, "POLICY_DIR": f"{outside}{demo.world.device.policy_dir}",
+              "SERVER_DB": demo.server.database, "SERVER_SOCKET": f"{outside}{demo.server.socket}",
+              "SERVER_CONFIG": demo.server.config, "DEVTRUST_SERVER": f"{outside}{programs.RUN}/bin/devtrust-server",
               "DEVTRUSTCTL": f"{outside}{programs.RUN}/bin/devtrustctl", "DEMO_PID": pid}
     namespaces = "--mount --pid" + (" --user --preserve-credentials" if os.environ.get("DEVTRUST_SANDBOX_USERNS") == "1" else "")
     if os.environ.get("DEVTRUST_SANDBOX_NET") == "own":
@@ -173,12 +175,17 @@ Ctrl-C ends it, and nothing is left.
 """, flush=True)
 
 
+def remove_outside() -> None:
+    shutil.rmtree(OUT / "world", ignore_errors=True)
+    for stale in ("env", "enter"):
+        (OUT / stale).unlink(missing_ok=True)
+
+
 def main() -> int:
     ends = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     staying = bool(os.environ.get("KEEP"))
     OUT.mkdir(parents=True, exist_ok=True)
-    for stale in ("env", "enter"):
-        (OUT / stale).unlink(missing_ok=True)
+    remove_outside()
     demo = Demo()
     status = 0
     try:
@@ -196,8 +203,7 @@ def main() -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, ends)
         signal.sigwait(ends)
     demo.close()
-    for stale in ("env", "enter"):
-        (OUT / stale).unlink(missing_ok=True)
+    remove_outside()
     return status
 
 

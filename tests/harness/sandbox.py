@@ -24,6 +24,8 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ACCOUNTS = {"alice": 1000, "bob": 1001, "carol": 1002}
 EMPTY = ("/run", "/home", "/root", "/tmp", "/var/tmp")
+# what a demo that is kept (KEEP=1) has outside, so that root there can use it by plain paths
+OUTSIDE = ("build/demo/world", "build/demo/env", "build/demo/enter")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -229,6 +231,26 @@ def exit_status(status: int) -> int:
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
+def sweep_at_end() -> int:
+    """Starts a process that removes OUTSIDE when this one and all that it starts are gone, however they end. Returns the descriptor
+    that it waits for: to be kept open and not passed on."""
+    wait, hold = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        os.close(hold)
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nothing, number)
+        os.read(wait, 1)
+        for name in OUTSIDE:
+            path = ROOT / name
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
+        os._exit(0)
+    os.close(wait)
+    return hold
+
+
 def become_root(arguments: list[str]) -> None:
     """Runs this again as root of a user namespace with the caller's subordinate uids."""
     for tool, package in (("unshare", "util-linux"), ("newuidmap", "uidmap")):
@@ -258,6 +280,8 @@ def main() -> int:
     die_with_parent()
     if os.geteuid() != 0:
         become_root(sys.argv[1:])
+    if os.environ.get("KEEP"):
+        sweep_at_end()
     try:
         unshare(CLONE_NEWNS | CLONE_NEWPID, "new mount and pid namespaces")
         directory = os.getcwd()

@@ -41,7 +41,7 @@ class Server:
         self.url = f"https://localhost:{self.device_port}"
         self.portal_url = f"https://localhost:{self.portal_port}"
         self.state_dir = base / "state"
-        self.socket = base / "admin.sock"
+        self.socket = programs.RUN / f"{base.parent.name}-admin.sock"  # short enough for a socket, wherever the base lies
         self.config = base / "server.conf"
         self.root_keys = base / "root-keys"
         self.tls_ca = self.state_dir / "tls-ca.pem"
