@@ -444,7 +444,7 @@ def main() -> int:
     shutil.rmtree(DISK, ignore_errors=True)
     DISK.mkdir(parents=True)
     programs.install_programs()
-    on_disk(pathlib.Path("/home/alice"))
+    on_disk(accounts.home("alice"))
     results = Results()
     kind = subprocess.run(["stat", "-f", "-c", "%T", str(DISK)], capture_output=True, text=True, check=True).stdout.strip()
     print(f"{os.cpu_count()} processors, state on {kind}, {N} samples each\n")
@@ -462,7 +462,7 @@ def main() -> int:
             print(f"{part.__name__}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             status = 1
         results.write()
-    subprocess.run(["umount", "-l", "/home/alice"], check=False)
+    subprocess.run(["umount", "-l", str(accounts.home("alice"))], check=False)
     shutil.rmtree(DISK, ignore_errors=True)
     print(f"\nwritten: {OUT.relative_to(programs.ROOT)}")
     return status

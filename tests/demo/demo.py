@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import nss, programs, waiting, world  # noqa: E402
+from harness import accounts, nss, programs, waiting, world  # noqa: E402
 from harness.browser import Browser  # noqa: E402
 
 USER = "alice"
@@ -133,22 +133,25 @@ def write_keep_files(demo: Demo) -> None:
     values = {"DEVTRUST_SOCKET": f"{outside}{demo.world.device.socket}", "PORTAL_URL": demo.server.portal_url,
               "EST_URL": f"{demo.server.url}/.well-known/est", "SERVER_URL": demo.server.url,
               "ADMIN_URL": f"http://127.0.0.1:{demo.server.admin_port}", "CA_FILE": demo.server.tls_ca,
-              "CA_PIN": demo.server.ca_pin, "DEMO_USER": USER, "DEMO_HOME": f"{outside}/home/{USER}",
+              "CA_PIN": demo.server.ca_pin, "DEMO_USER": USER, "DEMO_HOME": f"{outside}{accounts.home(USER)}",
               "DEMO_NSSDB": f"{outside}{demo.database.directory}", "DEVICE_UUID": demo.world.device.uuid,
               "DEVICE_STATE": demo.world.device.state_dir, "POLICY_DIR": f"{outside}{demo.world.device.policy_dir}",
               "SERVER_DB": demo.server.database, "SERVER_SOCKET": f"{outside}{demo.server.socket}",
               "SERVER_CONFIG": demo.server.config, "DEVTRUST_SERVER": f"{outside}{programs.RUN}/bin/devtrust-server",
               "DEVTRUSTCTL": f"{outside}{programs.RUN}/bin/devtrustctl", "DEMO_PID": pid}
-    namespaces = "--mount --pid" + (" --user --preserve-credentials" if os.environ.get("DEVTRUST_SANDBOX_USERNS") == "1" else "")
-    if os.environ.get("DEVTRUST_SANDBOX_NET") == "own":
-        namespaces += " --net"
+    namespaces = "--mount --pid" + (" --net" if os.environ.get("DEVTRUST_SANDBOX_NET") == "own" else "")
+    user = ""
+    if os.environ.get("DEVTRUST_SANDBOX_USERNS") == "1":
+        user = 'if [ "$(id -u)" = 0 ]; then user="--user --setuid 0 --setgid 0"; else user="--user --preserve-credentials"; fi'
     enter = f"""#!/bin/sh
 # Runs a command inside the running demo, as root there. devtrust-server finds its configuration by itself.
 [ -e /proc/{pid}/root{programs.RUN}/bin ] || {{
     echo "enter: the demo is not running (or not yours to enter): start it with make demo KEEP=1" >&2
     exit 1
 }}
-exec nsenter --target {pid} {namespaces} --root --wd=/ -- /usr/bin/env -i PATH={programs.base_environment()['PATH']} \\
+user=
+{user}
+exec nsenter --target {pid} $user {namespaces} --root --wd=/ -- /usr/bin/env -i PATH={programs.base_environment()['PATH']} \\
     HOME=/root LANG=C.UTF-8 TERM="$TERM" "$@"
 """
     (OUT / "enter").write_text(enter, encoding="utf-8")

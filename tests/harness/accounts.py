@@ -4,7 +4,12 @@ import pathlib
 import pwd
 import shutil
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = ("alice", "bob", "carol")
+
+
+def home(name: str) -> pathlib.Path:
+    return pathlib.Path(pwd.getpwnam(name).pw_dir)
 
 
 def uid_of(name: str) -> int:
@@ -14,7 +19,7 @@ def uid_of(name: str) -> int:
 def add(name: str, uid: int) -> None:
     """An ordinary account with a home and a runtime directory."""
     with open("/etc/passwd", "a", encoding="utf-8") as file:
-        file.write(f"{name}:x:{uid}:{uid}:{name}:/home/{name}:/bin/sh\n")
+        file.write(f"{name}:x:{uid}:{uid}:{name}:{home('alice').parent}/{name}:/bin/sh\n")
     with open("/etc/group", "a", encoding="utf-8") as file:
         file.write(f"{name}:x:{uid}:\n")
     make_home(name)
@@ -33,9 +38,10 @@ def remove(name: str) -> None:
 def make_home(name: str) -> pathlib.Path:
     """An empty home and runtime directory, whatever was there."""
     uid = uid_of(name)
-    home = pathlib.Path("/home", name)
-    for path in (home, pathlib.Path("/run/user", str(uid))):
+    own = home(name)
+    assert not ROOT.is_relative_to(own), f"{own} holds this repository"
+    for path in (own, pathlib.Path("/run/user", str(uid))):
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(path, uid, uid)
-    return home
+    return own

@@ -53,7 +53,7 @@ class Browser:
                                        environment=programs.user_environment(user, self.uid) | {"TMPDIR": "/tmp"})
         self.port = 0
         self.session = ""
-        self.profile = pathlib.Path("/home", user, f"browser-profile-{next(_numbers)}")
+        self.profile = pathlib.Path(accounts.home(user), f"browser-profile-{next(_numbers)}")
 
     def start(self) -> "Browser":
         self.driver.start()

@@ -32,7 +32,7 @@ class Database:
     def __init__(self, user: str, directory: pathlib.Path | None = None) -> None:
         self.user = user
         self.uid = accounts.uid_of(user)
-        self.directory = directory or pathlib.Path("/home", user, ".local/share/pki/nssdb")
+        self.directory = directory or accounts.home(user) / ".local/share/pki/nssdb"
 
     def tool(self, *arguments: str, name: str = "certutil", stdin: str | None = None) -> "programs.subprocess.CompletedProcess[str]":
         return programs.run([name, "-d", f"sql:{self.directory}", *arguments], uid=self.uid, stdin=stdin,
@@ -129,7 +129,7 @@ def export(database: Database, folder: pathlib.Path) -> tuple[pathlib.Path, path
     """Certificate chain and key of ours as PEM files for a TLS client in a test (an NSS key is software-grade: facts)."""
     folder.chmod(0o755)
     nickname = database.contents().ours[0]
-    store = pathlib.Path("/home", database.user, "export.p12")
+    store = accounts.home(database.user) / "export.p12"
     done = database.tool("-o", str(store), "-n", nickname, "-W", "pw", "-K", "", name="pk12util")
     assert done.returncode == 0, done.stdout + done.stderr
     certificate, key = folder / f"{database.user}.pem", folder / f"{database.user}.key"

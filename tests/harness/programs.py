@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from . import waiting
+from . import accounts, waiting
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RUN = pathlib.Path("/run/dt")
@@ -55,7 +55,7 @@ def base_environment() -> dict[str, str]:
 
 
 def user_environment(name: str, uid: int) -> dict[str, str]:
-    return base_environment() | {"HOME": f"/home/{name}", "USER": name, "LOGNAME": name, "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
+    return base_environment() | {"HOME": str(accounts.home(name)), "USER": name, "LOGNAME": name, "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
 
 
 class Program:

@@ -23,6 +23,8 @@ import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ACCOUNTS = {"alice": 1000, "bob": 1001, "carol": 1002}
+# where nobody's clone lies, even if its owner is called alice
+HOMES = pathlib.Path("/home" if not any(ROOT.is_relative_to(f"/home/{name}") for name in ACCOUNTS) else "/home/.demo")
 EMPTY = ("/run", "/home", "/root", "/tmp", "/var/tmp")
 # what a demo that is kept (KEEP=1) has outside, so that root there can use it by plain paths
 OUTSIDE = ("build/demo/world", "build/demo/env", "build/demo/enter")
@@ -123,12 +125,12 @@ def own_etc() -> None:
     copy_tree("/etc", str(new))
     shutil.rmtree(new / "chromium" / "policies", ignore_errors=True)
     shutil.rmtree(new / "devtrust", ignore_errors=True)
-    for name, fields in (("passwd", "{0}:x:{1}:{1}:{0}:/home/{0}:/bin/bash"), ("group", "{0}:x:{1}:")):
+    for name, fields in (("passwd", "{0}:x:{1}:{1}:{0}:{2}/{0}:/bin/bash"), ("group", "{0}:x:{1}:")):
         path = new / name
         lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if path.exists() else []
         taken = {str(uid) for uid in ACCOUNTS.values()}
         lines = [line for line in lines if line.split(":")[0] not in ACCOUNTS and (line.split(":") + ["", "", ""])[2] not in taken]
-        lines += [fields.format(account, uid) for account, uid in ACCOUNTS.items()]
+        lines += [fields.format(account, uid, HOMES) for account, uid in ACCOUNTS.items()]
         path.unlink(missing_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
     for name, text in (("machine-id", uuid.uuid4().hex + "\n"),
@@ -178,9 +180,10 @@ def furnish() -> None:
     mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     own_etc()
     pathlib.Path("/run/user").mkdir()
+    HOMES.mkdir(exist_ok=True)
     for account, uid in ACCOUNTS.items():
-        for path in (pathlib.Path("/home", account), pathlib.Path("/run/user", str(uid))):
-            path.mkdir(mode=0o700, exist_ok=True)
+        for path in (HOMES / account, pathlib.Path("/run/user", str(uid))):
+            path.mkdir(mode=0o700)
             os.chown(path, uid, uid)
     os.chdir(directory if os.path.isdir(directory) else "/")
 

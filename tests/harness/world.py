@@ -241,7 +241,7 @@ class Agent:
         self.device = device
         self.user = user
         self.uid = accounts.uid_of(user)
-        self.home = pathlib.Path("/home", user)
+        self.home = accounts.home(user)
         self.database = nss.Database(user)
         self.record = self.home / ".local/state/devtrust/agent.json"
         self.program = Program(f"agent({user})", [str(programs.RUN / "bin/devtrust-agent"), "--verbose", "--socket", str(device.socket)],

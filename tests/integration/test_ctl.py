@@ -169,11 +169,11 @@ def test_daemon_away_and_impostor(world):
         assert done.returncode == 3 and json.loads(done.stdout)["error"]["code"] == "daemon-unreachable"
     # somebody else's socket is not trusted, and the token does not travel to it
     impostor = programs.Program("impostor", ["/usr/bin/python3", "-c", "import socket,time\ns=socket.socket(socket.AF_UNIX)\n"
-                                             "s.bind('/home/bob/s')\ns.listen()\nprint('ready',flush=True)\nc,_=s.accept()\n"
+                                             f"s.bind('{accounts.home('bob')}/s')\ns.listen()\nprint('ready',flush=True)\nc,_=s.accept()\n"
                                              "print(c.recv(9999),flush=True)\ntime.sleep(99)"], uid=1001).start()
     try:
         impostor.wait_log("ready")
-        done = programs.run([tool, "status", "--socket", "/home/bob/s"])
+        done = programs.run([tool, "status", "--socket", f"{accounts.home('bob')}/s"])
         assert done.returncode == 4 and "root" in done.stderr, (done.returncode, done.stderr)
     finally:
         impostor.kill()

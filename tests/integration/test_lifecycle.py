@@ -299,11 +299,11 @@ def test_bad_requests_over_the_ipc_are_refused_by_code(world):
 
 def test_agent_refuses_a_daemon_that_is_not_root(world):
     impostor = programs.Program("impostor", ["/usr/bin/python3", "-c", "import socket\ns=socket.socket(socket.AF_UNIX)\n"
-                                             "s.bind('/home/bob/s')\ns.listen()\nimport os\nos.chmod('/home/bob',0o755)\n"
-                                             "os.chmod('/home/bob/s',0o777)\nprint('ready',flush=True)\n"
+                                             f"s.bind('{accounts.home('bob')}/s')\ns.listen()\nimport os\nos.chmod('{accounts.home('bob')}',0o755)\n"
+                                             f"os.chmod('{accounts.home('bob')}/s',0o777)\nprint('ready',flush=True)\n"
                                              "while True:\n c,_=s.accept(); print('got',c.recv(9999),flush=True)"], uid=1001).start()
     programs.install_programs()
-    agent = programs.Program("agent", [str(programs.RUN / "bin/devtrust-agent"), "--socket", "/home/bob/s"], uid=1000,
+    agent = programs.Program("agent", [str(programs.RUN / "bin/devtrust-agent"), "--socket", f"{accounts.home('bob')}/s"], uid=1000,
                              environment=programs.user_environment("alice", 1000))
     try:
         impostor.wait_log("ready")

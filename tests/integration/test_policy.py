@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from harness import waiting
+from harness import accounts, waiting
 from harness.world import POLICY_ROOT
 
 KEY = "AutoSelectCertificateForUrls"
@@ -126,7 +126,7 @@ def test_missing_directory_is_made_and_removed(world):
 @pytest.mark.parametrize("spoil, mend", [
     (lambda: os.chown(POLICY_ROOT, 1000, 1000), lambda: os.chown(POLICY_ROOT, 0, 0)),
     (lambda: POLICY_ROOT.chmod(0o777), lambda: POLICY_ROOT.chmod(0o755)),
-    (lambda: (POLICY_ROOT.rmdir(), POLICY_ROOT.symlink_to("/home/alice")), lambda: (POLICY_ROOT.unlink(), POLICY_ROOT.mkdir(mode=0o755))),
+    (lambda: (POLICY_ROOT.rmdir(), POLICY_ROOT.symlink_to(accounts.home("alice"))), lambda: (POLICY_ROOT.unlink(), POLICY_ROOT.mkdir(mode=0o755))),
 ], ids=["not root-owned", "writable by others", "a symbolic link"])
 def test_unsafe_directory_is_not_written_and_named(world, spoil, mend):
     spoil()

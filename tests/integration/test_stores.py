@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from harness import accounts, nss, programs, waiting
 
-HOME = pathlib.Path("/home/alice")
+HOME = accounts.home("alice")
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_home_of_somebody_else(ready):
 
 def test_symbolic_link_in_the_way_of_the_record(ready):
     programs.run(["mkdir", "-p", str(HOME / ".local/state")], uid=1000)
-    target = pathlib.Path("/home/bob/stolen")
+    target = accounts.home("bob") / "stolen"
     programs.run(["ln", "-s", str(target), str(HOME / ".local/state/devtrust")], uid=1000)
     ready.server.distribution("on")
     waiting.until(lambda: (ready.device.user("alice") or {}).get("code") not in (None, "none")
