@@ -45,8 +45,9 @@ class Browser:
     """`timeout_s` bounds every page load: headless Chromium hangs for ever where a window would ask which certificate to use, so
     a prompt shows as a time-out."""
 
-    def __init__(self, user: str, timeout_s: float | None = None) -> None:
+    def __init__(self, user: str, timeout_s: float | None = None, arguments: tuple[str, ...] = ()) -> None:
         self.user = user
+        self.arguments = (*ARGUMENTS, *arguments)
         self.timeout_s = timeout_s or waiting.PATIENCE
         self.uid = accounts.uid_of(user)
         self.driver = programs.Program(f"chromedriver({user})", ["/usr/bin/chromedriver", "--port=0"], uid=self.uid,
@@ -58,7 +59,7 @@ class Browser:
     def start(self) -> "Browser":
         self.driver.start()
         self.port = int(self.driver.wait_log(r"started successfully on port (\d+)")[1])
-        options = {"binary": "/usr/bin/chromium", "args": [*ARGUMENTS, f"--user-data-dir={self.profile}"]}
+        options = {"binary": "/usr/bin/chromium", "args": [*self.arguments, f"--user-data-dir={self.profile}"]}
         milliseconds = int(self.timeout_s * 1000)
         answer = self._request("POST", "/session", {"capabilities": {"alwaysMatch": {
             "browserName": "chrome", "acceptInsecureCerts": False, "goog:chromeOptions": options,

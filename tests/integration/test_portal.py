@@ -79,6 +79,21 @@ def test_every_way_of_becoming_unmanaged_shows_on_reload(before, change):
         assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
 
 
+def test_without_scripts_the_check_goes_by_redirect(before):
+    """Opened before there was a certificate, too; scripts are off, so only the page's text tells."""
+    with browser.Browser("alice", arguments=("--blink-settings=scriptEnabled=false",)) as chromium:
+        chromium.get(portal(before))
+        waiting.until(lambda: 'data-status="unmanaged"' in chromium.source(), "unmanaged")
+        before.server.distribution("on")
+        user = before.device.wait_user("alice", state="installed", timeout=SETTLE)
+
+        def trusted():
+            chromium.get(portal(before))
+            page = chromium.source()
+            return 'data-status="trusted"' in page and user["serial"] in page
+        waiting.until(trusted, "trusted", SETTLE)
+
+
 def test_unmanaged_user_sees_why(before):
     before.server.distribution("on")
     before.device.wait_user("alice", state="installed")
