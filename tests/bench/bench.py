@@ -330,6 +330,7 @@ def measure_crowd(results: Results) -> None:
             samples.append((last - sent) * 1000)
             switch(made.server, "off")
             waiting.until(lambda: all(user["state"] == "absent" for user in device.status()["users"]), "all gone", 300)
+            waiting.until(lambda: not list((device.state_dir / "reports").iterdir()), "the server has heard of it all", 300)
     results.add("agents_100_installed", samples, "ms")
 
 
