@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 import time
 from typing import Any, Callable
 
@@ -184,27 +185,31 @@ def remove_outside() -> None:
         (OUT / stale).unlink(missing_ok=True)
 
 
+def interrupted(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> int:
-    ends = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    staying = bool(os.environ.get("KEEP"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
     OUT.mkdir(parents=True, exist_ok=True)
     remove_outside()
     demo = Demo()
-    status = 0
+    status = 130
     try:
         demo.run()
+        staying = bool(os.environ.get("KEEP"))
         if staying:
             keep(demo)
+        status = 0
+        print("demo: ok", flush=True)
+        if staying:
+            threading.Event().wait()
     except KeyboardInterrupt:
-        status = 130
+        pass
     except Exception as error:  # the one place where any failure becomes a message
         print(f"\ndemo: {type(error).__name__}: {error}\n{demo.world.logs()}\n{demo.browser.driver.tail()}\ndemo: failed", flush=True)
         status = 1
-    if status == 0:
-        print("demo: ok", flush=True)
-    if status == 0 and staying:
-        signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-        signal.sigwait(ends)
     demo.close()
     remove_outside()
     return status

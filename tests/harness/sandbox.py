@@ -14,10 +14,12 @@ import errno
 import fcntl
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import uuid
 
@@ -259,8 +261,21 @@ def become_root(arguments: list[str]) -> None:
     for tool, package in (("unshare", "util-linux"), ("newuidmap", "uidmap")):
         if not shutil.which(tool):
             die(f"not run as root, and {tool} is missing: install the Debian package {package}, or run it as root")
+    try:
+        account = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        die(f"not run as root, and uid {os.getuid()} has no account and so no subordinate uids: run it as root")
+    for file in ("/etc/subuid", "/etc/subgid"):
+        text = pathlib.Path(file).read_text(encoding="utf-8") if os.path.exists(file) else ""
+        if not any(line.split(":")[0] in (account, str(os.getuid())) for line in text.splitlines()):
+            die(f"not run as root, and {file} gives you no subordinate ids: run usermod --add-subuids 100000-165535"
+                f" --add-subgids 100000-165535 {account} as root, or run this as root")
+    unshare_user = ["unshare", "--user", "--map-root-user", "--map-auto", "--"]
     os.environ["DEVTRUST_SANDBOX_USERNS"] = "1"
-    os.execvp("unshare", ["unshare", "--user", "--map-root-user", "--map-auto", "--", sys.executable, __file__, *arguments])
+    probe = subprocess.run([*unshare_user, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        forbidden(OSError(errno.EPERM, probe.stderr.strip()))
+    os.execvp("unshare", [*unshare_user, sys.executable, __file__, *arguments])
 
 
 def parse(arguments: list[str]) -> tuple[str, list[str]]:
