@@ -2,6 +2,8 @@
  * two files, so that tests read what a person would. */
 #pragma once
 
+#include "ipc/ctl/command_table.h"
+
 #include "common/reason.h"
 
 #include <json-c/json_object.h>
@@ -36,28 +38,9 @@ struct ctl {
     bool json;
 };
 
-enum ctl_option {
-    CTL_OPTION_HELP,
-    CTL_OPTION_VERSION,
-    CTL_OPTION_JSON,
-    CTL_OPTION_SOCKET,
-    CTL_OPTION_TIMEOUT,
-    CTL_OPTION_USER,
-    CTL_OPTION_CONSOLE_USER,
-    CTL_OPTION_ALL_USERS,
-    CTL_OPTION_PEM,
-    CTL_OPTION_TOKEN_FILE,
-    CTL_OPTION_CA_PIN,
-    CTL_OPTION_MORE,
-    CTL_OPTION_ONEWAY,
-    CTL_OPTION_COUNT_,
-};
-
-#define CTL_MAX_OPERANDS 2
-
 struct ctl_arguments {
     const char *options[CTL_OPTION_COUNT_]; /* NULL: not given; "" for one that takes no argument */
-    const char *operands[CTL_MAX_OPERANDS];
+    const char *operands[COMMAND_MAX_OPERANDS];
     unsigned operand_count;
 };
 

@@ -2,6 +2,41 @@
  */
 #include "scripted.h"
 
+/* What help, completion and parsing take for granted of the table. */
+static void test_table_is_sound(void **state) {
+    (void)state;
+    for (size_t i = 0; i < CTL_OPTION_COUNT_; i++) {
+        const struct option_row *option = &option_table[i];
+        assert_non_null(option->name);
+        assert_non_null(option->help);
+        assert_int_equal(option->argument == NULL, option->kind == ARGUMENT_NONE);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(option->name, option_table[j].name);
+    }
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command *command = &command_table[i];
+        print_message("%s\n", command->name);
+        const char *space = strchr(command->name, ' ');
+        assert_null(space ? strchr(space + 1, ' ') : NULL);
+        assert_non_null(command->run);
+        assert_non_null(command->detail);
+        assert_true(strlen(command->help) + (command->root ? strlen(" (root)") : 0) <= 56);
+        assert_int_not_equal(command->help[strlen(command->help) - 1], '.');
+        assert_true(command->timeout_s > 0);
+        assert_int_equal(command->options & command_no_command_options, 0);
+        assert_int_equal(command->required & ~command->options, 0);
+        for (size_t j = 0; j < CTL_OPTION_COUNT_; j++)
+            if (command->required & CTL_BIT(j))
+                assert_non_null(option_table[j].argument);
+        for (size_t j = command_min_operands(command); j < command_max_operands(command); j++)
+            assert_true(command->operands[j].optional); /* what is needed comes first */
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(command->name, command_table[j].name);
+        /* rows of a group stand together, so that help and the table read alike */
+        assert_true(i == 0 || command->group >= command_table[i - 1].group);
+    }
+}
+
 static void test_help_of_the_program(void **state) {
     (void)state;
     struct result CLEANUP_RESULT result = run("--help");
@@ -9,40 +44,41 @@ static void test_help_of_the_program(void **state) {
     assert_string_equal(result.err, "");
     assert_fits(result.out);
     static const char *const words[] = {
-        "status",
-        "cert show",
-        "enroll",
-        "renew",
-        "remove",
-        "ipc call",
-        "ipc info",
-        "ipc introspect",
-        "--json",
-        "--socket PATH",
-        "--timeout SECONDS",
-        "Exit status"};
+        "\nDevice:\n",   "\nPeople's certificates:\n", "\nLocal interface:\n", "--json",
+        "--socket PATH", "--timeout SECONDS",          "Exit status",          "--version\n",
+    };
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         assert_non_null(strstr(result.out, words[i]));
+    for (size_t i = 0; i < command_count; i++) { /* on one line each */
+        char line[128];
+        snprintf(
+            line, sizeof line, "\n  %-22s%s%s\n", command_table[i].name, command_table[i].help,
+            command_table[i].root ? " (root)" : "");
+        assert_non_null(strstr(result.out, line));
+    }
 }
 
 static void test_help_of_every_command(void **state) {
-    static const char *const commands[] = {"status", "cert show", "enroll",   "renew",
-                                           "remove", "ipc call",  "ipc info", "ipc introspect"};
     (void)state;
-    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+    for (size_t i = 0; i < command_count; i++) {
         char line[64], usage[64];
-        snprintf(line, sizeof line, "%s --help", commands[i]);
-        snprintf(usage, sizeof usage, "Usage: devtrustctl %s", commands[i]);
+        snprintf(line, sizeof line, "%s --help", command_table[i].name);
+        snprintf(usage, sizeof usage, "Usage: devtrustctl %s", command_table[i].name);
         struct result CLEANUP_RESULT result = run(line);
         assert_int_equal(result.status, 0);
         assert_memory_equal(result.out, usage, strlen(usage));
         assert_fits(result.out);
         assert_null(strstr(result.out, "…")); /* nothing is cut */
+        assert_int_equal(strstr(result.out, "Needs root.") != NULL, command_table[i].root);
     }
     struct result CLEANUP_RESULT result = run("enroll --help");
-    assert_non_null(strstr(result.out, "--token-file FILE|-"));
+    assert_non_null(strstr(result.out, "devtrustctl enroll URL --token-file FILE|- [OPTIONS]\n"));
+    assert_non_null(strstr(result.out, "  --token-file FILE|- "));
     assert_non_null(strstr(result.out, "--ca-pin HEX"));
+    assert_non_null(strstr(result.out, "Default: 90."));
     assert_null(strstr(result.out, "--pem"));
+    struct result CLEANUP_RESULT call = run("ipc call --help");
+    assert_non_null(strstr(call.out, "Usage: devtrustctl ipc call METHOD [JSON] [OPTIONS]\n"));
 }
 
 static void test_version(void **state) {
@@ -185,6 +221,7 @@ static void test_errors_of_the_daemon(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_table_is_sound),
         TEST(test_help_of_the_program),
         TEST(test_help_of_every_command),
         TEST(test_version),

@@ -1,0 +1,153 @@
+/* See command_table.h. */
+#include "ipc/ctl/command_table.h"
+
+#include "ipc/ctl/ctl.h"
+
+#include "common/cleanup.h"
+#include "common/paths.h"
+
+#define BIT(option_) CTL_BIT(CTL_OPTION_##option_)
+
+const uint64_t command_common_options = BIT(HELP) | BIT(JSON) | BIT(SOCKET) | BIT(TIMEOUT);
+const uint64_t command_no_command_options =
+    BIT(HELP) | BIT(JSON) | BIT(SOCKET) | BIT(TIMEOUT) | BIT(VERSION);
+
+const struct option_row option_table[CTL_OPTION_COUNT_] = {
+    [CTL_OPTION_HELP] = {"help", .help = "Say what a command does and takes."},
+    [CTL_OPTION_VERSION] = {"version", .help = "Print the version."},
+    [CTL_OPTION_JSON] = {"json", .help = "Print JSON, errors too."},
+    [CTL_OPTION_SOCKET] =
+        {"socket", "PATH", ARGUMENT_FILE,
+         .help = "Where devtrustd listens (" PATH_DAEMON_SOCKET ")."},
+    [CTL_OPTION_TIMEOUT] =
+        {"timeout", "SECONDS", ARGUMENT_SECONDS, .help = "How long to wait; 0: for ever."},
+    [CTL_OPTION_USER] =
+        {"user", "NAME", ARGUMENT_USER, true, "Another managed user than yourself."},
+    [CTL_OPTION_CONSOLE_USER] = {"console-user", .root = true, .help = "The user active at seat0."},
+    [CTL_OPTION_ALL_USERS] = {"all-users", .root = true, .help = "Every managed user."},
+    [CTL_OPTION_PEM] = {"pem", .help = "Print the certificates in PEM form only."},
+    [CTL_OPTION_TOKEN_FILE] =
+        {"token-file", "FILE|-", ARGUMENT_FILE,
+         .help = "File with the enrolment token; -: standard input."},
+    [CTL_OPTION_CA_PIN] =
+        {"ca-pin", "HEX", ARGUMENT_TEXT,
+         .help = "SHA-256 of the public key of the CA behind the server's TLS certificate; without "
+                 "it, the system's CAs decide."},
+    [CTL_OPTION_MORE] = {"more", .help = "Ask for a stream; each reply is printed as it comes."},
+    [CTL_OPTION_ONEWAY] = {"oneway", .help = "Do not wait for an answer."},
+};
+
+const char *const command_group_names[COMMAND_GROUP_COUNT_] = {
+    [COMMAND_GROUP_DEVICE] = "Device",
+    [COMMAND_GROUP_PEOPLE] = "People's certificates",
+    [COMMAND_GROUP_TROUBLE] = "Trouble",
+    [COMMAND_GROUP_IPC] = "Local interface",
+};
+
+const struct command command_table[] = {
+    /* ---- device ---- */
+    {
+        .name = "status",
+        .group = COMMAND_GROUP_DEVICE,
+        .timeout_s = 15,
+        .run = ctl_status,
+        .help = "Show the device, its server and its managed users",
+        .detail =
+            "As root: every managed user; otherwise yourself. Exits with 0 if all is well, with 1 "
+            "if the device is not enrolled, distribution is not on, or a user has no valid "
+            "certificate, with 5 if the server has refused.",
+    },
+    {
+        .name = "enroll",
+        .group = COMMAND_GROUP_DEVICE,
+        .root = true,
+        .operands = {{"URL", ARGUMENT_TEXT, false}},
+        .options = BIT(TOKEN_FILE) | BIT(CA_PIN),
+        .required = BIT(TOKEN_FILE),
+        .timeout_s = 90,
+        .run = ctl_enroll,
+        .help = "Enrol this device",
+        .detail = "URL is that of the server's device listener, https://HOST[:PORT]. The token "
+                  "comes from the administrator (devtrust-server token create). It is never an "
+                  "argument, since every user of the machine could read it there.",
+    },
+    {
+        .name = "remove",
+        .group = COMMAND_GROUP_DEVICE,
+        .root = true,
+        .options = BIT(USER),
+        .timeout_s = 90,
+        .run = ctl_remove,
+        .help = "Remove everything of ours from this device",
+        .detail = "Certificates, keys and browser policy of every managed user, or of one with "
+                  "--user. It stays so until `devtrustctl renew` as root, or an enrolment.",
+    },
+    /* ---- people's certificates ---- */
+    {
+        .name = "cert show",
+        .group = COMMAND_GROUP_PEOPLE,
+        .options = BIT(USER) | BIT(CONSOLE_USER) | BIT(ALL_USERS) | BIT(PEM),
+        .timeout_s = 45,
+        .run = ctl_cert_show,
+        .help = "Show the certificates that are in the stores now",
+        .detail = "Asks the user's agent, which reads the stores and tries the key. Yours, unless "
+                  "root asks for another user. Exits with 1 if there is none, it has expired, or "
+                  "an agent did not answer.",
+    },
+    {
+        .name = "renew",
+        .group = COMMAND_GROUP_PEOPLE,
+        .options = BIT(USER),
+        .timeout_s = 30,
+        .run = ctl_renew,
+        .help = "Ask for a new certificate now",
+        .detail = "Yours; as root: of every managed user, or of one with --user. As root it also "
+                  "ends a local hold that `remove` has made.",
+    },
+    /* ---- local interface ---- */
+    {
+        .name = "ipc info",
+        .group = COMMAND_GROUP_IPC,
+        .timeout_s = 15,
+        .run = ctl_ipc_info,
+        .help = "Say what answers on the socket, its interfaces",
+        .detail = "Calls org.varlink.service.GetInfo.",
+    },
+    {
+        .name = "ipc introspect",
+        .group = COMMAND_GROUP_IPC,
+        .operands = {{"INTERFACE", ARGUMENT_INTERFACE, true}},
+        .timeout_s = 15,
+        .run = ctl_ipc_introspect,
+        .help = "Print an interface's description, or all of them",
+        .detail = "Calls org.varlink.service.GetInterfaceDescription.",
+    },
+    {
+        .name = "ipc call",
+        .group = COMMAND_GROUP_IPC,
+        .operands = {{"METHOD", ARGUMENT_METHOD, false}, {"JSON", ARGUMENT_TEXT, true}},
+        .options = BIT(MORE) | BIT(ONEWAY),
+        .timeout_s = 30,
+        .run = ctl_ipc_call,
+        .help = "Call a method of devtrustd's Varlink interfaces",
+        .detail =
+            "METHOD is a full name, io.devtrust.Device.GetStatus; JSON its parameters, an object.",
+    },
+};
+
+const size_t command_count = ARRAY_LENGTH(command_table);
+
+size_t command_max_operands(const struct command *command) {
+    size_t count = 0;
+    while (count < COMMAND_MAX_OPERANDS && command->operands[count].name)
+        count++;
+    return count;
+}
+
+size_t command_min_operands(const struct command *command) {
+    size_t count = 0;
+    while (count < COMMAND_MAX_OPERANDS && command->operands[count].name &&
+           !command->operands[count].optional)
+        count++;
+    return count;
+}

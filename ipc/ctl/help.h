@@ -1,0 +1,14 @@
+/* --help, from the table of commands. */
+#pragma once
+
+#include "ipc/ctl/ctl.h"
+
+/** Of devtrustctl: every command, in groups. */
+void help_program(const struct ctl *ctl);
+
+/** Of one command: what it does, takes and needs. */
+void help_command(const struct ctl *ctl, const struct command *command);
+
+#define HELP_OPERANDS_SIZE 96
+/** " METHOD [JSON]", as usage has it; empty for none. Returns `ret`. */
+const char *help_operands(const struct command *command, char ret[HELP_OPERANDS_SIZE]);
