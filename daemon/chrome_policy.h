@@ -10,17 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct chrome_policy_family {
-    const char *name;
-    const char *directory;
-    bool make; /* made where absent; the others are used only where they exist */
-};
-
-/** The places that browsers read (facts: traced for Debian's chromium, documented for the others);
- * ends with a NULL name. */
-extern const struct chrome_policy_family chrome_policy_families[];
-
-/** The family of a directory; "chromium" for one that is not in the table. */
+/** The id of the family that reads a directory (browser_family.h); "chromium" for one that is not
+ * in the table. */
 const char *chrome_policy_family_name(const char *directory);
 
 /** Opens a directory for the functions below. Returns a descriptor; -ENOENT; -EPERM (not `owner`'s,

@@ -2,6 +2,7 @@
 #include "daemon/chrome_policy.h"
 
 #include "common/atomic_file.h"
+#include "common/browser_family.h"
 #include "common/cleanup.h"
 
 #include <errno.h>
@@ -15,20 +16,9 @@
 #define TEMP_PREFIX "." POLICY_MERGE_FILE "."
 #define TEMP_SUFFIX ".tmp"
 
-const struct chrome_policy_family chrome_policy_families[] = {
-    {"chromium", "/etc/chromium/policies/managed", true},
-    {"chrome", "/etc/opt/chrome/policies/managed", false},
-    {"chromium-browser", "/etc/chromium-browser/policies/managed", false},
-    {"brave", "/etc/brave/policies/managed", false},
-    {"edge", "/etc/opt/edge/policies/managed", false},
-    {NULL, NULL, false},
-};
-
 const char *chrome_policy_family_name(const char *directory) {
-    for (const struct chrome_policy_family *family = chrome_policy_families; family->name; family++)
-        if (strcmp(family->directory, directory) == 0)
-            return family->name;
-    return "chromium";
+    const struct browser_family *family = browser_family_of_policy(directory);
+    return family ? family->id : "chromium";
 }
 
 int chrome_policy_open(const char *directory, uid_t owner) {

@@ -5,6 +5,7 @@
 #include "daemon/policy_internal.h"
 #include "daemon/portal_pattern.h"
 
+#include "common/browser_family.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/log_messages.h"
@@ -62,9 +63,9 @@ static int add_places(struct policy *policy) {
             r = add_place(policy, *dir, true);
         return r;
     }
-    for (const struct chrome_policy_family *family = chrome_policy_families; r == 0 && family->name;
-         family++)
-        r = add_place(policy, family->directory, family->make);
+    for (const struct browser_family *family = browser_families; r == 0 && family->id; family++)
+        if (family->kind == BROWSER_CHROMIUM && family->policy_directory)
+            r = add_place(policy, family->policy_directory, family->policy_make);
     return r;
 }
 
