@@ -8,5 +8,5 @@
  * only costs the wait. */
 bool browser_check_running(void);
 
-/** Whether an executable's name (its last path part, or the kernel's comm) is of the family. */
+/** Whether an executable (its path, or the last part of it) is one of them. */
 bool browser_check_name(const char *name);

@@ -2,54 +2,19 @@
  * where the link cannot be read. */
 #include "useragent/browser_check.h"
 
+#include "common/browser_family.h"
 #include "common/cleanup.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 
-#define COMM_MAX 15 /* TASK_COMM_LEN without its NUL (proc(5)) */
-
-static const char *const family[] = {
-    "chromium",
-    "chromium-browser",
-    "chrome",
-    "google-chrome",
-    "brave",
-    "brave-browser",
-    "msedge",
-    "microsoft-edge",
-    "vivaldi",
-    "vivaldi-bin",
-    "opera",
-    "headless_shell",
-    "chromium-headless-shell",
-};
-
-bool browser_check_name(const char *name) {
-    const char *slash = strrchr(name, '/');
-    size_t length;
-
-    if (slash)
-        name = slash + 1;
-    length =
-        strcspn(name, " "); /* "chromium (deleted)" after an upgrade under the running browser */
-    for (size_t i = 0; i < ARRAY_LENGTH(family); i++)
-        if (strlen(family[i]) == length && memcmp(family[i], name, length) == 0)
-            return true;
-    return false;
+/* The families that read a policy while they run: an import waits for no other. */
+static bool reads_policy(const struct browser_family *family) {
+    return family && family->kind == BROWSER_CHROMIUM;
 }
 
-static bool comm_matches(const char *comm, size_t length) {
-    for (size_t i = 0; i < ARRAY_LENGTH(family); i++) {
-        size_t known = strlen(family[i]);
-
-        if (known > COMM_MAX)
-            known = COMM_MAX;
-        if (known == length && memcmp(family[i], comm, length) == 0)
-            return true;
-    }
-    return false;
+bool browser_check_name(const char *name) {
+    return reads_policy(browser_family_of_executable(name));
 }
 
 static bool is_browser(int proc_fd, const char *pid) {
@@ -71,8 +36,11 @@ static bool is_browser(int proc_fd, const char *pid) {
     comm_fd = openat(pid_fd, "comm", O_RDONLY | O_CLOEXEC);
     if (comm_fd < 0)
         return false;
-    size = read(comm_fd, text, sizeof text);
-    return size > 1 && comm_matches(text, (size_t)size - 1);
+    size = read(comm_fd, text, sizeof text - 1);
+    if (size <= 1)
+        return false;
+    text[size - 1] = '\0'; /* the line's end */
+    return reads_policy(browser_family_of_comm(text));
 }
 
 bool browser_check_running(void) {

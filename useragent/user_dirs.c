@@ -30,6 +30,14 @@ int user_dirs_join(const char *directory, const char *name, char *ret) {
     return 0;
 }
 
+int user_dirs_place(const struct user_dirs *dirs, const struct browser_place *place, char *ret) {
+    const char *base = place->base == BROWSER_DATA     ? dirs->data
+                       : place->base == BROWSER_CONFIG ? dirs->config
+                                                       : dirs->home;
+
+    return user_dirs_join(base, place->path, ret);
+}
+
 static int read_home(char *ret) {
     CLEANUP_FREE char *buffer = NULL;
     const char *home = getenv("HOME");
@@ -66,6 +74,9 @@ int user_dirs_read(struct user_dirs *ret) {
     int r;
 
     r = read_home(dirs.home);
+    if (r < 0)
+        return r;
+    r = read_xdg("XDG_CONFIG_HOME", dirs.home, ".config", dirs.config);
     if (r < 0)
         return r;
     r = read_xdg("XDG_DATA_HOME", dirs.home, ".local/share", dirs.data);

@@ -29,6 +29,7 @@ static inline void home_make(struct user_dirs *dirs) {
     assert(mkdtemp(path));
     memset(dirs, 0, sizeof *dirs);
     snprintf(dirs->home, sizeof dirs->home, "%s", path);
+    snprintf(dirs->config, sizeof dirs->config, "%s/.config", path);
     snprintf(dirs->data, sizeof dirs->data, "%s/.local/share", path);
     snprintf(dirs->state, sizeof dirs->state, "%s/.local/state", path);
 }

@@ -54,18 +54,22 @@ static void test_directories(void **state) {
 
     (void)state;
     setenv("HOME", "/home/alice/", 1);
+    unsetenv("XDG_CONFIG_HOME");
     unsetenv("XDG_DATA_HOME");
     unsetenv("XDG_STATE_HOME");
     unsetenv("XDG_RUNTIME_DIR");
     assert_int_equal(user_dirs_read(&dirs), 0);
     assert_string_equal(dirs.home, "/home/alice");
+    assert_string_equal(dirs.config, "/home/alice/.config");
     assert_string_equal(dirs.data, "/home/alice/.local/share");
     assert_string_equal(dirs.state, "/home/alice/.local/state");
     assert_string_equal(dirs.runtime, "");
+    setenv("XDG_CONFIG_HOME", "/config", 1);
     setenv("XDG_DATA_HOME", "/data", 1);
     setenv("XDG_STATE_HOME", "relative", 1);
     setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
     assert_int_equal(user_dirs_read(&dirs), 0);
+    assert_string_equal(dirs.config, "/config");
     assert_string_equal(dirs.data, "/data");
     assert_string_equal(dirs.state, "/home/alice/.local/state");
     assert_string_equal(dirs.runtime, "/run/user/7");
@@ -78,11 +82,30 @@ static void test_directories(void **state) {
     assert_int_equal(user_dirs_read(&dirs), -ENAMETOOLONG);
 }
 
+static void test_places(void **state) {
+    const struct user_dirs dirs = {.home = "/h", .config = "/c", .data = "/d"};
+    const struct browser_place home = {BROWSER_HOME, ".pki/nssdb"},
+                               config = {BROWSER_CONFIG, "chromium"},
+                               data = {BROWSER_DATA, "pki/nssdb"};
+    char path[USER_DIRS_PATH_MAX];
+
+    (void)state;
+    assert_int_equal(user_dirs_place(&dirs, &home, path), 0);
+    assert_string_equal(path, "/h/.pki/nssdb");
+    assert_int_equal(user_dirs_place(&dirs, &config, path), 0);
+    assert_string_equal(path, "/c/chromium");
+    assert_int_equal(user_dirs_place(&dirs, &data, path), 0);
+    assert_string_equal(path, "/d/pki/nssdb");
+}
+
 static void test_browser_names(void **state) {
     (void)state;
     assert_true(browser_check_name("/usr/lib/chromium/chromium"));
     assert_true(browser_check_name("/opt/google/chrome/chrome (deleted)"));
     assert_true(browser_check_name("brave"));
+    assert_true(browser_check_name("/snap/chromium/1/usr/lib/chromium-browser/chrome"));
+    assert_false(
+        browser_check_name("/usr/lib/firefox-esr/firefox-esr")); /* reads policy at start */
     assert_false(browser_check_name("/usr/bin/chromium-notes"));
     assert_false(browser_check_name("/home/chrome/bin/vi"));
     assert_false(browser_check_name(""));
@@ -287,6 +310,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_agent_per_user),
         cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_browser_names),
         cmocka_unit_test(test_browser_is_seen),
         cmocka_unit_test(test_ours),
