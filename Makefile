@@ -137,8 +137,11 @@ INSTALL_FILES := \
     0755:build/devtrust-agent:$(BINDIR)/devtrust-agent \
     0755:build/devtrustctl:$(BINDIR)/devtrustctl \
     0644:systemd/devtrustd.service:$(UNITDIR)/system/devtrustd.service \
+    0644:systemd/devtrustd.socket:$(UNITDIR)/system/devtrustd.socket \
     0644:systemd/devtrust-server.service:$(UNITDIR)/system/devtrust-server.service \
     0644:systemd/devtrust-agent.service:$(UNITDIR)/user/devtrust-agent.service \
+    0644:systemd/devtrust.user-preset:$(UNITDIR)/user-preset/80-devtrust.preset \
+    0644:systemd/devtrust-agent.desktop:/etc/xdg/autostart/devtrust-agent.desktop \
     0644:systemd/devtrust.tmpfiles:$(PREFIX)/lib/tmpfiles.d/devtrust.conf \
     0644:systemd/devtrust-server.sysusers:$(PREFIX)/lib/sysusers.d/devtrust-server.conf \
     $(foreach page,$(MAN_PAGES),0644:$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
@@ -149,7 +152,7 @@ install: all ## install under DESTDIR and PREFIX (default /usr)
 	@for entry in $(INSTALL_FILES); do \
 	    IFS=: read -r mode source target <<<"$$entry"; \
 	    install -D -m "$$mode" "$$source" "$(DESTDIR)$$target"; \
-	    case $$target in *.service) sed -i 's,=/usr/,=$(PREFIX)/,' "$(DESTDIR)$$target" ;; esac; \
+	    case $$target in *.service | *.desktop) sed -i 's,=/usr/,=$(PREFIX)/,' "$(DESTDIR)$$target" ;; esac; \
 	done
 
 uninstall: ## remove what install put there; configuration and state stay

@@ -1,5 +1,6 @@
 /* devtrustd: options, process hardening, signals, the loop. */
 #include "daemon/daemon.h"
+#include "daemon/watchdog.h"
 
 #include "common/log.h"
 #include "common/log_messages.h"
@@ -121,6 +122,7 @@ static void close_rest(uv_handle_t *handle, void *unused __attribute__((unused))
 static int run(const struct daemon_config *config) {
     uv_loop_t loop;
     uv_signal_t terminate, interrupt;
+    uv_timer_t watchdog;
     struct daemon daemon;
 
     int r = uv_loop_init(&loop);
@@ -131,6 +133,8 @@ static int run(const struct daemon_config *config) {
         r = catch_signal(&loop, &terminate, SIGTERM, &daemon);
     if (r == 0)
         r = catch_signal(&loop, &interrupt, SIGINT, &daemon);
+    if (r == 0)
+        r = watchdog_start(&loop, &watchdog);
     if (r == 0) {
         sd_notify(0, "READY=1");
         log_event(

@@ -104,12 +104,20 @@ def lint_jobs() -> list[Job]:
     sources = make_list("ALL_SRC")
     jobs = [Job("format", ["make", "-s", "format-check"], count_one),
             Job("shellcheck", ["make", "-s", "shellcheck"], count_one),
-            Job("install", ["tests/install-test.sh"], count_one)]
+            Job("install", ["tests/install-test.sh"], count_one),
+            Job("units", ["tests/units-test.sh"], count_one)]
     for layer in ("common", "ipc", "daemon", "useragent", "server"):
         files = [source for source in sources if source.startswith(f"{layer}/")]
         if files:
             jobs.append(Job(f"tidy-{layer}", ["tests/tidy.sh", *files], count_one))
     return jobs
+
+
+def system_jobs() -> list[Job]:
+    """On machines with a systemd of their own; the first one makes the tree that they boot."""
+    name = "system"
+    return [Job(name, ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={LOGS}/{name}.xml",
+                       "tests/system"], count_pytest, 1800, {"PYTHONDONTWRITEBYTECODE": "1"})]
 
 
 def integration_jobs(variant: str) -> list[Job]:
@@ -166,8 +174,8 @@ def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     prefixes = tuple(sys.argv[1:])
     jobs: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
-    for job in (integration_jobs("asan") + integration_jobs("gcc") + lint_jobs() + unit_jobs("asan") + fuzz_jobs()
-                + unit_jobs("gcc")):
+    for job in (system_jobs() + integration_jobs("asan") + integration_jobs("gcc") + lint_jobs() + unit_jobs("asan")
+                + fuzz_jobs() + unit_jobs("gcc")):
         if not prefixes or job.name.startswith(prefixes):
             jobs.put(job)
     for stale in LOGS.glob("*.xml"):

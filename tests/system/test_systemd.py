@@ -1,0 +1,151 @@
+"""The installed programs under a real systemd: units, socket, sessions, watchdog, journal. One machine for the file; the tests follow each other."""
+import json
+
+import pytest
+
+from harness import box as boxes, waiting
+
+URL, PORTAL = "https://localhost:8443", "https://localhost:9443"
+
+
+def ctl(box: boxes.Box, *arguments: str, user: str | None = None) -> dict:
+    """devtrustctl with --json, its answer whatever the exit status."""
+    argv = ("devtrustctl", *arguments, "--json")
+    done = box.as_user(user, *argv, check=False) if user else box.run(*argv, check=False)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def user_status(box: boxes.Box, name: str) -> dict:
+    return next((user for user in ctl(box, "status").get("users", []) if user["name"] == name), {})
+
+
+def wait_user(box: boxes.Box, name: str, **wanted: object) -> dict:
+    def holds() -> dict | None:
+        status = user_status(box, name)
+        return status if status and all(status.get(key) == value for key, value in wanted.items()) else None
+    return waiting.until(holds, f"{name}: {wanted}")
+
+
+def agent_pid(box: boxes.Box, name: str) -> int:
+    shown = box.as_user(name, "systemctl", "--user", "show", "--value", "--property=MainPID", "devtrust-agent.service", check=False)
+    return int(shown.stdout.strip() or 0)
+
+
+def certificates(box: boxes.Box, name: str) -> list[str]:
+    """Nicknames in the user's database, as certutil tells the user himself."""
+    done = box.as_user(name, "certutil", "-L", "-d", f"sql:/home/{name}/.local/share/pki/nssdb", check=False)
+    return [line.rsplit(None, 1)[0] for line in done.stdout.splitlines() if "Device Trust Certificate" in line]
+
+
+@pytest.fixture(scope="module")
+def device(box: boxes.Box) -> boxes.Box:
+    """The machine is its own server's device, alice is assigned, distribution is on; nobody has signed in."""
+    box.run("sh", "-c", "head -c 24 /dev/urandom | base64 > /root/passphrase && chmod 600 /root/passphrase")
+    made = json.loads(box.run("devtrust-server", "init", "--organisation", "Example", "--url", URL, "--portal-url", PORTAL, "--check-domain",
+                              "check.localhost", "--root-keys-dir", "/root/roots", "--passphrase-file", "/root/passphrase", "--json").stdout)
+    box.run("systemctl", "enable", "--now", "devtrust-server.service")
+    box.run("systemctl", "enable", "--now", "devtrustd.service", "devtrustd.socket")
+    box.run("systemctl", "--global", "preset", "devtrust-agent.service")
+    box.run("sh", "-c", "umask 077; devtrust-server token create > /root/token")
+    enrolled = json.loads(box.run("devtrustctl", "enroll", URL, "--token-file", "/root/token", "--ca-pin", made["ca_pin"], "--json").stdout)
+    box.run("devtrust-server", "user", "add", "u1", "--name", "Alice")
+    box.run("devtrust-server", "assign", "u1", enrolled["device_uuid"], "alice")
+    box.run("devtrust-server", "distribution", "on")
+    return box
+
+
+def test_units_are_well_and_enclosed(device):
+    for unit in ("devtrustd.service", "devtrust-server.service"):
+        device.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
+        assert device.show(unit, "ActiveState") == "active" and device.show(unit, "NRestarts") == "0"
+        pid = int(device.show(unit, "MainPID"))
+        status = device.run("cat", f"/proc/{pid}/status").stdout
+        for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
+            assert line in status, (unit, line, status)
+    assert device.run("stat", "-c", "%a %U", "/run/devtrust", "/run/devtrust/io.devtrust", "/var/lib/devtrust").stdout.split() == [
+        "755", "root", "666", "root", "700", "root"]
+
+
+def test_a_session_gets_its_certificate_and_two_sessions_have_one_agent(device):
+    assert device.run("systemctl", "--global", "is-enabled", "devtrust-agent.service").stdout.strip() == "enabled"
+    first = device.login("alice")
+    status = wait_user(device, "alice", state="installed", agent_attached=True)
+    assert len(certificates(device, "alice")) == 1
+    pid = agent_pid(device, "alice")
+    lines = device.run("cat", f"/proc/{pid}/status").stdout
+    assert "NoNewPrivs:\t1" in lines and "Seccomp:\t2" in lines, "the user unit's filters are in force"
+    second = device.login("alice")
+    device.logout(first)
+    assert agent_pid(device, "alice") == pid, "the agent lives as long as one session"
+    device.logout(second)
+    wait_user(device, "alice", agent_attached=False, state="installed")
+    third = device.login("alice")
+    again = wait_user(device, "alice", state="installed", agent_attached=True)
+    assert again["serial"] == status["serial"], "signing in again is no reason for another certificate"
+    device.logout(third)
+
+
+def test_who_is_not_managed_has_an_idle_agent(device):
+    session = device.login("bob")
+    waiting.until(lambda: agent_pid(device, "bob"), "bob's agent")
+    assert ctl(device, "status", user="bob")["users"] == []
+    assert not device.run("ls", "-A", "/home/bob/.local/share/pki", check=False).stdout
+    device.logout(session)
+
+
+def test_the_socket_starts_the_daemon(device):
+    device.run("systemctl", "stop", "devtrustd.service")
+    assert device.show("devtrustd.socket", "ActiveState") == "active"
+    assert ctl(device, "status")["enrolment"]["state"] == "enrolled", "the first call waits for the daemon that it starts"
+    assert device.show("devtrustd.service", "ActiveState") == "active"
+
+
+def test_a_killed_daemon_comes_back_to_its_agents(device):
+    session = device.login("alice")
+    before = wait_user(device, "alice", state="installed", agent_attached=True)
+    pid = agent_pid(device, "alice")
+    restarts = int(device.show("devtrustd.service", "NRestarts"))
+    device.run("kill", "-KILL", device.show("devtrustd.service", "MainPID"))
+    waiting.until(lambda: int(device.show("devtrustd.service", "NRestarts")) > restarts, "systemd has started it again")
+    after = wait_user(device, "alice", state="installed", agent_attached=True)
+    assert after["serial"] == before["serial"] and agent_pid(device, "alice") == pid
+    device.logout(session)
+
+
+def test_a_daemon_that_hangs_is_started_again(device):
+    device.run("mkdir", "-p", "/run/systemd/system/devtrustd.service.d")
+    device.run("tee", "/run/systemd/system/devtrustd.service.d/watchdog.conf", stdin="[Service]\nWatchdogSec=2\nWatchdogSignal=SIGKILL\n")
+    device.run("systemctl", "daemon-reload")
+    device.run("systemctl", "restart", "devtrustd.service")
+    first = device.show("devtrustd.service", "WatchdogTimestampMonotonic")
+    waiting.until(lambda: device.show("devtrustd.service", "WatchdogTimestampMonotonic") != first, "the daemon reports that it is alive")
+    restarts = int(device.show("devtrustd.service", "NRestarts"))
+    device.run("kill", "-STOP", device.show("devtrustd.service", "MainPID"))
+    waiting.until(lambda: int(device.show("devtrustd.service", "NRestarts")) > restarts, "systemd has noticed")
+    assert ctl(device, "status")["enrolment"]["state"] == "enrolled"
+    device.run("rm", "-r", "/run/systemd/system/devtrustd.service.d")
+    device.run("systemctl", "daemon-reload")
+    device.run("systemctl", "restart", "devtrustd.service")
+
+
+def test_the_journal_finds_events_by_their_id(device):
+    table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
+    start = next(line.split('"')[1] for line in table.splitlines() if line.startswith("#define MSG_START "))
+    entries = [json.loads(line) for line in device.journal("--output=json", f"MESSAGE_ID={start}").splitlines()]
+    assert any(entry.get("_SYSTEMD_UNIT") == "devtrustd.service" and entry.get("VERSION") for entry in entries), entries
+
+
+def test_switched_off_nothing_is_left_in_the_session(device):
+    session = device.login("alice")
+    wait_user(device, "alice", state="installed", agent_attached=True)
+    device.run("devtrust-server", "distribution", "off")
+    waiting.until(lambda: certificates(device, "alice") == [], "the certificate is gone")
+    waiting.until(lambda: not device.run("ls", "-A", "/etc/chromium/policies/managed").stdout, "the policy is gone")
+    device.logout(session)
+
+
+def test_stopping_is_orderly(device):
+    for unit in ("devtrustd.service", "devtrust-server.service"):
+        device.run("systemctl", "stop", unit)
+        assert device.show(unit, "Result") == "success", device.journal(f"--unit={unit}")
