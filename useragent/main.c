@@ -8,6 +8,7 @@
 #include "useragent/agent.h"
 #include "useragent/agent_lock.h"
 #include "useragent/credential_key.h"
+#include "useragent/local_removal.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -90,7 +91,26 @@ static int run(const char *socket_path, const struct user_dirs *dirs) {
     return program.status;
 }
 
-static int run_locked(const char *socket_path) {
+static int remove_all(const char *socket_path, const struct user_dirs *dirs) {
+    struct agent_report report;
+    enum reason reason = REASON_NONE;
+    int r = local_removal_run(dirs, &clock_system, &random_system, &report, &reason);
+
+    if (r < 0) {
+        (void)fprintf(
+            stderr, "devtrust-agent: %s [%s]\n%s\n", reason_text(reason), reason_code(reason),
+            reason_remedy(reason));
+        return r == -EPROTO ? EXIT_NEWER_RECORD : EXIT_FAILURE;
+    }
+    r = local_removal_tell(socket_path, &report);
+    if (r < 0)
+        log_event(
+            LOG_LEVEL_NOTICE, MSG_AGENT, "It is removed; devtrustd could not be told.",
+            LOG_ERRNO(r));
+    return EXIT_SUCCESS;
+}
+
+static int run_locked(const char *socket_path, bool remove_only) {
     struct user_dirs dirs;
     int lock;
     int status;
@@ -104,14 +124,14 @@ static int run_locked(const char *socket_path) {
         log_event(
             LOG_LEVEL_NOTICE, MSG_STOP, "An agent of this user is running already; this one ends.",
             LOG_NUMBER("UID", getuid()));
-        return EXIT_SUCCESS;
+        return remove_only ? EXIT_FAILURE : EXIT_SUCCESS; /* that one has not removed anything */
     }
     if (lock < 0)
         return fail(
             "The lock file of this user's agent cannot be made; check XDG_RUNTIME_DIR and the "
             "home directory.",
             lock);
-    status = run(socket_path, &dirs);
+    status = remove_only ? remove_all(socket_path, &dirs) : run(socket_path, &dirs);
     agent_lock_release(&dirs, lock);
     return status;
 }
@@ -139,23 +159,24 @@ static int harden(void) {
 static void usage(FILE *out) {
     (void)fputs(
         "Usage: devtrust-agent [--socket PATH] [--verbose]\n"
+        "       devtrust-agent --remove\n"
         "       devtrust-agent --version | --help\n"
         "Keeps this user's device-trust certificate; started by systemd for each session.\n"
         "  --socket PATH  devtrustd's socket (default " PATH_DAEMON_SOCKET ")\n"
-        "  --verbose      log each step\n",
+        "  --verbose      log each step\n"
+        "  --remove       delete what is on record now, and end; for who is not signed in\n",
         out);
 }
 
 int main(int argc, char *argv[]) {
     static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"socket", required_argument, NULL, 's'}, {"verbose", no_argument, NULL, 'v'},
+        {"remove", no_argument, NULL, 'r'},       {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {0},
     };
     const char *socket_path = PATH_DAEMON_SOCKET;
     enum log_level level = LOG_LEVEL_INFO;
+    bool remove_only = false;
     int option;
     int r;
 
@@ -167,6 +188,9 @@ int main(int argc, char *argv[]) {
             break;
         case 'v':
             level = LOG_LEVEL_DEBUG;
+            break;
+        case 'r':
+            remove_only = true;
             break;
         case 'V':
             (void)puts("devtrust-agent " DEVTRUST_VERSION);
@@ -194,5 +218,5 @@ int main(int argc, char *argv[]) {
             stderr);
         return EXIT_USAGE;
     }
-    return run_locked(socket_path);
+    return run_locked(socket_path, remove_only);
 }

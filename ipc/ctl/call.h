@@ -17,7 +17,12 @@ int ctl_connect(struct ctl *ctl, struct varlink_stream **ret);
 int ctl_call(
     struct ctl *ctl, const char *method, struct json_object *parameters, struct json_object **ret);
 
-/** The same with the text of a whole message, which holds a secret. */
+/** The same for a method that takes --user, or nobody in particular. */
+int ctl_call_with_user(
+    struct ctl *ctl, const char *method, const struct ctl_arguments *arguments,
+    struct json_object **ret);
+
+/** The same as ctl_call() with the text of a whole message, which holds a secret. */
 int ctl_call_secret(struct ctl *ctl, const struct secret *message, struct json_object **ret);
 
 /** Says what an error of the daemon means. Returns the exit status. */

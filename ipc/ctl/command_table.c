@@ -35,6 +35,9 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
                  "it, the system's CAs decide."},
     [CTL_OPTION_MORE] = {"more", .help = "Ask for a stream; each reply is printed as it comes."},
     [CTL_OPTION_ONEWAY] = {"oneway", .help = "Do not wait for an answer."},
+    [CTL_OPTION_EVERYWHERE] =
+        {"everywhere", .help = "Wait until it is done, and for users who are not signed in run "
+                               "their agent as them."},
 };
 
 const char *const command_group_names[COMMAND_GROUP_COUNT_] = {
@@ -75,12 +78,15 @@ const struct command command_table[] = {
         .name = "remove",
         .group = COMMAND_GROUP_DEVICE,
         .root = true,
-        .options = BIT(USER),
+        .options = BIT(USER) | BIT(EVERYWHERE),
         .timeout_s = 90,
         .run = ctl_remove,
         .help = "Remove everything of ours from this device",
-        .detail = "Certificates, keys and browser policy of every managed user, or of one with "
-                  "--user. It stays so until `devtrustctl renew` as root, or an enrolment.",
+        .detail =
+            "Certificates, keys and browser policy of every managed user, or of one with "
+            "--user. It stays so until `devtrustctl renew` as root, or an enrolment. Who is not "
+            "signed in is cleaned at the next sign-in, or now with --everywhere, which exits "
+            "with 1 and names those whose certificate could not be removed.",
     },
     /* ---- people's certificates ---- */
     {

@@ -35,6 +35,7 @@ enum ctl_option {
     CTL_OPTION_CA_PIN,
     CTL_OPTION_MORE,
     CTL_OPTION_ONEWAY,
+    CTL_OPTION_EVERYWHERE,
     CTL_OPTION_COUNT_,
 };
 

@@ -31,6 +31,10 @@ struct ctl {
     uid_t own_uid;
     int (*console_user)(uid_t *ret); /* 0, -ENODATA: nobody; a negative errno */
     int64_t (*now)(void);            /* seconds since 1970 */
+    /* a program beside devtrustctl, run as a user: its exit status, or a negative errno */
+    int (*run_as)(
+        const char *user, uid_t uid, const char *program, const char *const *arguments,
+        int timeout_ms);
     /* set from the command line */
     const char *command; /* "cert show", for messages */
     const char *socket_path;
@@ -76,6 +80,14 @@ void ctl_print_json(struct ctl *ctl, struct json_object *value);
 
 /** Seconds since 1970 on this machine's clock, for ctl.now. */
 int64_t ctl_system_now(void);
+
+#define CTL_RUN_AS_ARGUMENTS 4
+/** For ctl.run_as: a child that has become this user for good runs `program`, from the folder of
+ * this executable, with these arguments (at most CTL_RUN_AS_ARGUMENTS, NULL ends) and an
+ * environment of its own. The account must have this uid. Returns the exit status; -ESTALE (the
+ * account has changed), -ETIMEDOUT (it was ended), -ECHILD (it died), or another negative errno. */
+int ctl_run_as(
+    const char *user, uid_t uid, const char *program, const char *const *arguments, int timeout_ms);
 
 /** The user who is active at seat0 (sd_seat_get_active), for ctl.console_user. */
 int ctl_console_user(uid_t *ret);

@@ -1,4 +1,4 @@
-/* `enroll`, `renew`, `remove`: what changes the device. */
+/* `enroll`, `renew`: what changes the device. */
 #include "ipc/ctl/call.h"
 #include "ipc/ctl/text.h"
 
@@ -123,9 +123,9 @@ int ctl_enroll(struct ctl *ctl, const struct ctl_arguments *arguments) {
     return status == CTL_GOOD ? enroll_report(ctl, answer) : status;
 }
 
-/* ---- renew, remove ---- */
+/* ---- renew ---- */
 
-static int call_with_user(
+int ctl_call_with_user(
     struct ctl *ctl, const char *method, const struct ctl_arguments *arguments,
     struct json_object **ret) {
     struct json_object *parameters = json_object_new_object();
@@ -145,7 +145,7 @@ int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments) {
         JSON_FIELD(struct renewed, request_ids, "request_ids", JSON_FIELD_ARRAY, true, 0, 0),
     };
     struct json_object CLEANUP_JSON *answer = NULL;
-    int status = call_with_user(ctl, "io.devtrust.Device.Renew", arguments, &answer);
+    int status = ctl_call_with_user(ctl, "io.devtrust.Device.Renew", arguments, &answer);
     if (status != CTL_GOOD)
         return status;
     if (json_fields_read(answer, table, 1, &renewed, NULL) < 0)
@@ -165,24 +165,5 @@ int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments) {
             "Asked for %zu new certificate%s. The old one stays until the new one is in place.\n"
             "See: devtrustctl status\n",
             count, count == 1 ? "" : "s");
-    return CTL_GOOD;
-}
-
-int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments) {
-    const char *user = arguments->options[CTL_OPTION_USER];
-    char safe[TEXT_SAFE_SIZE];
-    struct json_object CLEANUP_JSON *answer = NULL;
-    int status = call_with_user(ctl, "io.devtrust.Device.Remove", arguments, &answer);
-    if (status != CTL_GOOD)
-        return status;
-    if (ctl->json)
-        ctl_print_json(ctl, answer);
-    else
-        fprintf(
-            ctl->out,
-            "Removal has begun for %s; an agent that is away removes when it comes back.\n"
-            "It stays so until: devtrustctl renew%s%s (as root), or an enrolment.\n",
-            user ? text_safe(user, safe) : "every managed user", user ? " --user " : "",
-            user ? text_safe(user, safe) : "");
     return CTL_GOOD;
 }

@@ -26,6 +26,7 @@ int main(int argc, char **argv) {
         .own_uid = geteuid(),
         .console_user = ctl_console_user,
         .now = ctl_system_now,
+        .run_as = ctl_run_as,
     };
     int status = ctl_main(&ctl, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {

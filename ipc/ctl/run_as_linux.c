@@ -1,0 +1,136 @@
+/* Runs the program beside this one as a user: a child that can never be root again. */
+#include "ipc/ctl/ctl.h"
+
+#include "common/cleanup.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATH_SIZE 512
+#define EXIT_NOT_RUN 127
+
+/* Everything that the child needs, made before the fork. */
+struct plan {
+    char program[PATH_SIZE];
+    char home[PATH_SIZE], user[PATH_SIZE], logname[PATH_SIZE], runtime[PATH_SIZE];
+    char *argv[CTL_RUN_AS_ARGUMENTS + 2], *environment[7];
+    uid_t uid;
+    gid_t gid;
+    const char *name;
+};
+
+static int plan_program(struct plan *plan, const char *program) {
+    ssize_t size = readlink("/proc/self/exe", plan->program, sizeof plan->program - 1);
+    if (size < 0)
+        return -errno;
+    plan->program[size] = '\0';
+    char *slash = strrchr(plan->program, '/');
+    if (!slash)
+        return -ENOENT;
+    size_t left = sizeof plan->program - (size_t)(slash + 1 - plan->program);
+    int length = snprintf(slash + 1, left, "%s", program);
+    return length < 0 || (size_t)length >= left ? -ENAMETOOLONG : 0;
+}
+
+static int set(char target[PATH_SIZE], const char *name, const char *value) {
+    int length = snprintf(target, PATH_SIZE, "%s=%s", name, value);
+    return length < 0 || length >= PATH_SIZE ? -ENAMETOOLONG : 0;
+}
+
+/* A session's runtime directory holds the lock of its agent: this one must see it. */
+static bool plan_runtime(struct plan *plan) {
+    char path[64];
+    struct stat status;
+    snprintf(path, sizeof path, "/run/user/%u", (unsigned)plan->uid);
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == plan->uid &&
+           set(plan->runtime, "XDG_RUNTIME_DIR", path) == 0;
+}
+
+static int plan_make(
+    struct plan *plan, const char *user, uid_t uid, const char *program,
+    const char *const *arguments) {
+    errno = 0;
+    const struct passwd *account = getpwnam(user);
+    if (!account)
+        return errno ? -errno : -ESTALE;
+    if (account->pw_uid != uid || uid == 0)
+        return -ESTALE;
+    plan->uid = uid;
+    plan->gid = account->pw_gid;
+    plan->name = user;
+    int r = plan_program(plan, program);
+    if (r == 0)
+        r = set(plan->home, "HOME", account->pw_dir);
+    if (r == 0)
+        r = set(plan->user, "USER", user);
+    if (r == 0)
+        r = set(plan->logname, "LOGNAME", user);
+    if (r < 0)
+        return r;
+    static char path[] = "PATH=/usr/bin:/bin", language[] = "LANG=C.UTF-8";
+    size_t count = 0;
+    char *const environment[] = {path, language, plan->home, plan->user, plan->logname};
+    for (; count < ARRAY_LENGTH(environment); count++)
+        plan->environment[count] = environment[count];
+    if (plan_runtime(plan))
+        plan->environment[count] = plan->runtime;
+    plan->argv[0] = plan->program;
+    for (size_t i = 0; i < CTL_RUN_AS_ARGUMENTS && arguments[i]; i++)
+        plan->argv[i + 1] = (char *)(uintptr_t)arguments[i]; /* execve(2) does not change them */
+    return 0;
+}
+
+static void child(const struct plan *plan) {
+    if (initgroups(plan->name, plan->gid) < 0 || setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
+        setresuid(plan->uid, plan->uid, plan->uid) < 0 || setuid(0) == 0 || chdir("/") < 0)
+        _exit(EXIT_NOT_RUN);
+    execve(plan->program, plan->argv, plan->environment);
+    _exit(EXIT_NOT_RUN);
+}
+
+/* Waits for the child's end; one that takes too long is ended. */
+static int wait_child(pid_t pid, int timeout_ms) {
+    int CLEANUP_CLOSE pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    bool late = false;
+    if (pid_fd >= 0) {
+        struct pollfd ended = {.fd = pid_fd, .events = POLLIN};
+        int r;
+        do
+            r = poll(&ended, 1, timeout_ms);
+        while (r < 0 && errno == EINTR);
+        late = r == 0;
+    }
+    if (late)
+        kill(pid, SIGKILL);
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (late)
+        return -ETIMEDOUT;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -ECHILD;
+}
+
+int ctl_run_as(
+    const char *user, uid_t uid, const char *program, const char *const *arguments,
+    int timeout_ms) {
+    struct plan plan = {0};
+    int r = plan_make(&plan, user, uid, program, arguments);
+    if (r < 0)
+        return r;
+    pid_t pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0)
+        child(&plan);
+    return wait_child(pid, timeout_ms);
+}

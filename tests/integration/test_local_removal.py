@@ -1,0 +1,153 @@
+"""Removal of users who are not signed in: devtrust-agent --remove, and devtrustctl remove --everywhere, which runs it."""
+import json
+import os
+import signal
+
+from harness import accounts, nss, programs, waiting
+
+
+def remove_as(device, name, *more):
+    return programs.run([str(programs.RUN / "bin/devtrust-agent"), "--remove", "--socket", str(device.socket), *more],
+                        uid=accounts.uid_of(name), environment=programs.user_environment(name, accounts.uid_of(name)))
+
+
+def install(world, *names):
+    device = world.setup(*names)
+    for name in names:
+        device.wait_user(name, state="installed")
+    return device
+
+
+def test_everything_on_record_goes_and_nothing_else(world):
+    database = nss.Database("alice").create()
+    world.start_server()
+    database.trust_tls_ca(world.server.tls_ca)
+    before = database.contents()
+    device = world.add_device().start()
+    device.enroll(world.server)
+    world.manage("alice", device)
+    device.agent("alice")
+    world.server.distribution("on")
+    device.wait_user("alice", state="installed")
+    agent = device.agents["alice"]
+    agent.stop()
+    device.stop()
+    done = remove_as(device, "alice")
+    assert done.returncode == 0, done.stderr
+    assert "could not be told" in done.stderr, "there is no daemon; the removal does not need one"
+    assert database.contents() == before and not agent.record.parent.exists()
+    assert remove_as(device, "alice").returncode == 0, "a second time there is nothing to do"
+
+
+def test_a_running_agent_keeps_its_stores(world):
+    device = install(world, "alice")
+    done = remove_as(device, "alice")
+    assert done.returncode == 1 and "running already" in done.stderr, done
+    assert len(device.agents["alice"].database.contents().ours) == 1
+
+
+def test_what_cannot_be_removed_is_said(world):
+    device = install(world, "alice")
+    agent = device.agents["alice"]
+    agent.stop()
+    database = agent.database.directory / "cert9.db"
+    good = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    done = remove_as(device, "alice")
+    assert done.returncode == 1 and "[store-corrupt]" in done.stderr, done
+    assert agent.record.exists(), "it stays on record"
+    database.write_bytes(good)
+    assert remove_as(device, "alice").returncode == 0
+    assert agent.database.contents().ours == []
+
+
+def test_a_home_that_is_away_is_no_success(world):
+    device = install(world, "alice")
+    device.agents["alice"].stop()
+    home = accounts.home("alice")
+    away = home.with_name("away")
+    home.rename(away)
+    try:
+        done = remove_as(device, "alice")
+        assert done.returncode == 1 and "[store-missing]" in done.stderr, done
+    finally:
+        away.rename(home)
+
+
+def test_a_record_of_a_newer_version_and_a_broken_one(world):
+    device = install(world, "alice")
+    agent = device.agents["alice"]
+    agent.stop()
+    record = json.loads(agent.record.read_text(encoding="utf-8"))
+    agent.record.write_text(json.dumps(record | {"version": 99}), encoding="utf-8")
+    done = remove_as(device, "alice")
+    assert done.returncode == 78 and "[newer-state]" in done.stderr, done
+    assert len(agent.database.contents().ours) == 1
+    agent.record.write_text("{", encoding="utf-8")
+    done = remove_as(device, "alice")
+    assert done.returncode == 1 and "[broken-state]" in done.stderr, done
+
+
+def test_everywhere_reaches_who_is_signed_in_and_who_is_not(world):
+    device = install(world, "alice", "bob")
+    device.agents["bob"].stop()
+    device.wait_user("bob", agent_attached=False)
+    assert device.policy_files() != {}
+    done = device.ctl("remove", "--everywhere")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "bob" in done.stdout and "Everything of ours is gone" in done.stdout
+    for name in ("alice", "bob"):
+        assert device.agents[name].database.contents().ours == []
+        assert device.agents[name].database.contents().keys == ()
+    device.wait_user("bob", state="absent")
+    assert device.policy_files() == {}, "bob's agent has told devtrustd: nobody needs the policy any more"
+    waiting.until(lambda: all(entry["state"] == "revoked" for entry in world.server.certificates()
+                              if entry["kind"] == "user"),
+                  "the server has revoked them")
+
+
+def test_everywhere_names_who_is_left(world):
+    device = install(world, "alice", "bob")
+    for name in ("alice", "bob"):
+        device.agents[name].stop()
+        device.wait_user(name, agent_attached=False)
+    (device.agents["bob"].database.directory / "cert9.db").write_bytes(b"no database" * 1000)
+    done = device.ctl("remove", "--everywhere", "--json")
+    answer = {entry["user"]: entry for entry in json.loads(done.stdout)["users"]}
+    assert done.returncode == 1 and answer["alice"]["removed"] and not answer["bob"]["removed"], (answer, done.stderr)
+    assert "[store-corrupt]" in done.stderr, "bob's agent says why"
+    assert device.user("bob")["state"] == "removing", "it stays pending"
+    assert device.policy_files() != {}, "the filters stay while a certificate may be there"
+
+
+def test_everywhere_waits_no_longer_than_told_for_an_agent_that_hangs(world):
+    device = install(world, "alice")
+    agent = device.agents["alice"]
+    os.kill(agent.program.pid, signal.SIGSTOP)
+    try:
+        done = device.ctl("remove", "--everywhere", "--timeout", "1", "--json")
+        assert done.returncode == 1, done
+        assert json.loads(done.stdout)["users"] == [{"user": "alice", "removed": False, "code": "agent-timeout"}]
+    finally:
+        os.kill(agent.program.pid, signal.SIGCONT)
+    device.wait_user("alice", state="absent")
+
+
+def test_everywhere_does_not_become_another_user(world):
+    """The account's uid has changed since: no process runs as whoever has it now."""
+    device = install(world, "bob")
+    device.agents["bob"].stop()
+    device.wait_user("bob", agent_attached=False)
+    accounts.remove("bob")
+    try:
+        done = device.ctl("remove", "--everywhere", "--json")
+        assert done.returncode == 1, done
+        assert json.loads(done.stdout)["users"][0]["code"] in ("user-changed", "user-unknown")
+    finally:
+        accounts.add("bob", 1001)
+
+
+def test_only_root(world):
+    device = install(world, "alice")
+    assert device.ctl("remove", "--everywhere", uid=1000).returncode == 4
+    assert len(device.agents["alice"].database.contents().ours) == 1

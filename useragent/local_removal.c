@@ -1,0 +1,84 @@
+/* See local_removal.h. */
+#include "useragent/local_removal.h"
+
+#include "common/cleanup.h"
+#include "common/json_gate.h"
+#include "ipc/varlink_client.h"
+#include "useragent/agent_work.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define TELL_TIMEOUT_MS 10000 /* the deadline of Report */
+
+static enum reason reason_of_read(int error) {
+    if (error == -EPROTO)
+        return REASON_NEWER_STATE;
+    return error == -EBADMSG ? REASON_BROKEN_STATE : REASON_STORAGE;
+}
+
+static int remove_recorded(
+    struct agent_work *work, struct agent_report *ret_report, enum reason *ret_reason) {
+    int r = agent_record_read(&work->dirs, &work->record);
+
+    if (r == -ENOENT) {
+        *ret_report = (struct agent_report){.outcome = AGENT_OUTCOME_REMOVED};
+        return 0;
+    }
+    if (r < 0) {
+        *ret_reason = reason_of_read(r);
+        return r;
+    }
+    work->record_exists = true;
+    enum agent_event event = agent_work_remove(work);
+    agent_work_close(work);
+    if (event != AGENT_EVENT_GONE) {
+        *ret_reason = work->report.reason;
+        return -EBUSY;
+    }
+    agent_work_unlink(work);
+    *ret_report = work->report;
+    return 0;
+}
+
+int local_removal_run(
+    const struct user_dirs *dirs, const struct clock_source *clock,
+    const struct random_source *random, struct agent_report *ret_report, enum reason *ret_reason) {
+    struct agent_work work;
+    struct stat status;
+
+    /* a home that is not mounted has no record to read, which must not pass for nothing to do */
+    if (stat(dirs->home, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        *ret_reason = REASON_STORE_MISSING;
+        return -ENOENT;
+    }
+    agent_work_init(&work);
+    work.dirs = *dirs;
+    work.clock = clock;
+    work.random = random;
+    int r = remove_recorded(&work, ret_report, ret_reason);
+    agent_work_deinit(&work);
+    return r;
+}
+
+DEFINE_CLEANUP(struct varlink_stream *, varlink_stream_free);
+
+int local_removal_tell(const char *socket_path, const struct agent_report *report) {
+    struct varlink_stream CLEANUP(varlink_stream_free_ptr) *stream = NULL;
+    struct json_object CLEANUP_JSON *answer = NULL;
+    char CLEANUP_FREE *error = NULL;
+    bool continues;
+    struct json_object *parameters = agent_message_report(report);
+
+    if (!parameters)
+        return -ENOMEM;
+    int r = varlink_stream_open(socket_path, 0, TELL_TIMEOUT_MS, &stream);
+    if (r < 0) {
+        json_object_put(parameters);
+        return r;
+    }
+    r = varlink_stream_send(stream, "io.devtrust.Agent.Report", parameters, false, false);
+    if (r == 0)
+        r = varlink_stream_receive(stream, &answer, &error, &continues);
+    return r < 0 ? r : error ? -EPROTO : 0;
+}
