@@ -37,7 +37,7 @@ PKG_tests := cmocka
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 COMMON_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DOPENSSL_API_COMPAT=30000 -DOPENSSL_NO_DEPRECATED $(WARNINGS) $(HARDENING) \
-    $(OPTIMISE_$(VARIANT)) -I. -I$(BUILD) $(addprefix -isystem,$(filter-out /usr/include,$(patsubst -I%,%,$(filter -I%,$(PKG_CFLAGS)))))
+    $(OPTIMISE_$(VARIANT)) -I. -I$(BUILD)/obj $(addprefix -isystem,$(filter-out /usr/include,$(patsubst -I%,%,$(filter -I%,$(PKG_CFLAGS)))))
 PKG_CFLAGS := $(call pkg,--cflags,json-c nss nspr libuv libsystemd)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections $(LINK_$(VARIANT))
 
@@ -96,7 +96,9 @@ $(BUILD)/devtrustctl: $(BUILD)/obj/ipc/ctl/main.o $(LIBCTL) $(LIBIPC) $(LIBCOMMO
 $(BUILD)/devtrust-server: $(BUILD)/obj/server/main.o $(LIBSERVER) $(LIBCOMMON)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_server)
 
-$(BUILD)/obj/%.o: %.c Makefile
+# what method tables are compiled against (see ipc/method_table.h): there before the first compiler runs
+INTERFACE_METHODS := $(BUILD)/obj/ipc/interface_methods.h
+$(BUILD)/obj/%.o: %.c Makefile | $(INTERFACE_METHODS)
 	@mkdir -p $(@D)
 	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
@@ -106,6 +108,9 @@ INTERFACES := $(sort $(wildcard ipc/*.varlink))
 $(BUILD)/obj/ipc/interfaces.c: $(INTERFACES) common/embed.sh
 	@mkdir -p $(@D)
 	common/embed.sh interface_ $(INTERFACES) > $@
+$(INTERFACE_METHODS): $(INTERFACES) ipc/interface_methods.sh
+	@mkdir -p $(@D)
+	ipc/interface_methods.sh $(INTERFACES) > $@
 $(BUILD)/obj/server/db_schema.c: server/db_schema.sql common/embed.sh
 	@mkdir -p $(@D)
 	common/embed.sh sql_ $< > $@

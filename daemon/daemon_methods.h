@@ -6,7 +6,7 @@
 
 extern const struct varlink_interface daemon_interfaces[];
 extern const size_t daemon_interface_count;
-extern const struct method daemon_methods[];
+extern const struct method *const daemon_methods[];
 extern const size_t daemon_method_count;
 
 /* daemon_agent_ipc.c; userdata: struct daemon */

@@ -142,5 +142,5 @@ void varlink_call_flush(struct varlink_call *call);
 /* ---- varlink_service.c ---- */
 
 extern const struct varlink_interface varlink_service_interface;
-extern const struct method varlink_service_methods[];
+extern const struct method *const varlink_service_methods[];
 extern const size_t varlink_service_method_count;

@@ -123,9 +123,9 @@ static int tables_build(
         server->interfaces[i] = options->interfaces[i];
     server->interfaces[options->interface_count] = varlink_service_interface;
     for (size_t i = 0; i < options->method_count; i++)
-        server->methods[i] = &options->methods[i];
+        server->methods[i] = options->methods[i];
     for (size_t i = 0; i < varlink_service_method_count; i++)
-        server->methods[options->method_count + i] = &varlink_service_methods[i];
+        server->methods[options->method_count + i] = varlink_service_methods[i];
     qsort(server->methods, server->method_count, sizeof(struct method *), method_compare);
     return tables_check(server);
 }

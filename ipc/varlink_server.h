@@ -38,7 +38,7 @@ struct varlink_server_options {
     const char *vendor, *product, *version, *url;
     const struct varlink_interface *interfaces; /* org.varlink.service is added by itself */
     size_t interface_count;
-    const struct method *methods; /* static; every method of every interface, checked at start */
+    const struct method *const *methods; /* every method of every interface, checked at start */
     size_t method_count;
     struct varlink_limits limits;
     /** For METHOD_MANAGED; NULL: nobody but root. */
@@ -46,11 +46,11 @@ struct varlink_server_options {
     void *userdata; /* of the handlers and of is_managed */
 };
 
-/** Copies what `options` points to, but not the texts, the tables and the methods: those must
- * outlive it. Calls of one connection are handled one after the other: the next handler runs when
- * the call before it is answered. Ignores SIGPIPE in this process (unless somebody handles it).
- * Returns 0; -EINVAL where an interface has a method without a row, or a row without a method
- * (logged by name), or a limit is 0. */
+/** Copies what `options` points to, but not the texts and the rows: those must outlive it. Calls of
+ * one connection are handled one after the other: the next handler runs when the call before it is
+ * answered. Ignores SIGPIPE in this process (unless somebody handles it). Returns 0; -EINVAL where
+ * an interface has a method without a row, or a row without a method (logged by name), or a limit
+ * is 0. */
 int varlink_server_new(
     uv_loop_t *loop, const struct varlink_server_options *options, struct varlink_server **ret);
 

@@ -1,6 +1,7 @@
 /* org.varlink.service: how tools learn what a service offers. Every service has it. */
 #include "ipc/varlink_connection.h"
 
+#include "ipc/interface_methods.h"
 #include "ipc/interfaces.h"
 
 #include "common/cleanup.h"
@@ -86,18 +87,11 @@ const struct varlink_interface varlink_service_interface = {
     .description = interface_org_varlink_service,
 };
 
-const struct method varlink_service_methods[] = {
-    {
-        .name = "org.varlink.service.GetInfo",
-        .access = METHOD_ANYONE,
-        .deadline_ms = 1000,
-        .handler = service_get_info,
-    },
-    {
-        .name = "org.varlink.service.GetInterfaceDescription",
-        .access = METHOD_ANYONE,
-        .deadline_ms = 1000,
-        .handler = service_get_interface_description,
-    },
-};
+METHOD_CALL(org_varlink_service, GetInfo, ANYONE, 1000, 0, service_get_info);
+METHOD_CALL(
+    org_varlink_service, GetInterfaceDescription, ANYONE, 1000, 0,
+    service_get_interface_description);
+
+const struct method *const varlink_service_methods[] = {
+    METHODS_OF_org_varlink_service(METHOD_ROW_OF)};
 const size_t varlink_service_method_count = ARRAY_LENGTH(varlink_service_methods);

@@ -38,10 +38,10 @@ static void handle_stream(struct varlink_call *call, void *userdata) {
     varlink_call_reply(call, NULL);
 }
 
-static const struct method methods[] = {
-    {"io.test.Fuzz.Echo", METHOD_ANYONE, false, 60000, 0, handle_echo},
-    {"io.test.Fuzz.Silent", METHOD_ANYONE, false, 1, 64, handle_silent},
-    {"io.test.Fuzz.Stream", METHOD_ANYONE, true, 0, 0, handle_stream},
+static const struct method *const methods[] = {
+    METHOD_ROW("io.test.Fuzz.Echo", METHOD_ANYONE, false, 60000, 0, handle_echo),
+    METHOD_ROW("io.test.Fuzz.Silent", METHOD_ANYONE, false, 1, 64, handle_silent),
+    METHOD_ROW("io.test.Fuzz.Stream", METHOD_ANYONE, true, 0, 0, handle_stream),
 };
 static const struct varlink_interface interfaces[] = {{"io.test.Fuzz", interface_text}};
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ipc/ctl/ctl.h"
+#include "ipc/interface_methods.h"
 #include "ipc/interfaces.h"
 #include "ipc/transport.h"
 #include "ipc/varlink_server.h"
@@ -73,16 +74,12 @@ static void scripted_stream(struct varlink_call *call, void *userdata) {
     varlink_call_reply(call, NULL);
 }
 
-#define ROW(name_)                                                                                 \
-    { "io.devtrust." name_, METHOD_ANYONE, false, 60000, 0, scripted_answer }
+#define ROW(name_) METHOD_ROW("io.devtrust." name_, METHOD_ANYONE, false, 60000, 0, scripted_answer)
+#define DEVICE_ROW(face_, method_) ROW("Device." #method_),
 
-static const struct method scripted_methods[] = {
-    ROW("Device.GetStatus"),
-    ROW("Device.GetCertificates"),
-    ROW("Device.Enroll"),
-    ROW("Device.Renew"),
-    ROW("Device.Remove"),
-    {"io.devtrust.Agent.Watch", METHOD_ANYONE, true, 0, 0, scripted_stream},
+static const struct method *const scripted_methods[] = {
+    METHODS_OF_io_devtrust_Device(DEVICE_ROW)
+        METHOD_ROW("io.devtrust.Agent.Watch", METHOD_ANYONE, true, 0, 0, scripted_stream),
     ROW("Agent.Submit"),
     ROW("Agent.Report"),
     ROW("Agent.Renew"),

@@ -102,15 +102,15 @@ static void play_close(struct varlink_call *call, void *userdata) {
 #define PLAY_SILENT_MS 40
 #define PLAY_SMALL_MAX 80
 
-static const struct method play_methods[] = {
-    {"io.test.Play.Echo", METHOD_ANYONE, false, 1000, 0, play_echo},
-    {"io.test.Play.Later", METHOD_ANYONE, false, 60000, 0, play_later},
-    {"io.test.Play.Silent", METHOD_ANYONE, false, PLAY_SILENT_MS, 0, play_later},
-    {"io.test.Play.Small", METHOD_ANYONE, false, 1000, PLAY_SMALL_MAX, play_empty},
-    {"io.test.Play.Count", METHOD_ANYONE, true, 0, 0, play_count},
-    {"io.test.Play.Managed", METHOD_MANAGED, false, 1000, 0, play_empty},
-    {"io.test.Play.Root", METHOD_ROOT, false, 1000, 0, play_empty},
-    {"io.test.Play.Close", METHOD_ANYONE, false, 1000, 0, play_close},
+static const struct method *const play_methods[] = {
+    METHOD_ROW("io.test.Play.Echo", METHOD_ANYONE, false, 1000, 0, play_echo),
+    METHOD_ROW("io.test.Play.Later", METHOD_ANYONE, false, 60000, 0, play_later),
+    METHOD_ROW("io.test.Play.Silent", METHOD_ANYONE, false, PLAY_SILENT_MS, 0, play_later),
+    METHOD_ROW("io.test.Play.Small", METHOD_ANYONE, false, 1000, PLAY_SMALL_MAX, play_empty),
+    METHOD_ROW("io.test.Play.Count", METHOD_ANYONE, true, 0, 0, play_count),
+    METHOD_ROW("io.test.Play.Managed", METHOD_MANAGED, false, 1000, 0, play_empty),
+    METHOD_ROW("io.test.Play.Root", METHOD_ROOT, false, 1000, 0, play_empty),
+    METHOD_ROW("io.test.Play.Close", METHOD_ANYONE, false, 1000, 0, play_close),
 };
 
 static const struct varlink_interface play_interfaces[] = {{"io.test.Play", play_interface}};

@@ -619,7 +619,8 @@ static int new_with(const struct varlink_server_options *options) {
 }
 
 static void test_tables_must_match(void **state) {
-    struct method methods[16];
+    const struct method *methods[16];
+    struct method row = *play_methods[0];
     size_t count = sizeof play_methods / sizeof play_methods[0];
     (void)state;
     struct varlink_server_options options = play_options(&play);
@@ -629,18 +630,20 @@ static void test_tables_must_match(void **state) {
     options.method_count = count - 1; /* a method without a row */
     assert_int_equal(new_with(&options), -EINVAL);
     options.method_count = count + 1; /* a row without a method */
-    methods[count] = methods[0];
-    methods[count].name = "io.test.Play.Extra";
+    methods[count] = &row;
+    row.name = "io.test.Play.Extra";
     assert_int_equal(new_with(&options), -EINVAL);
-    methods[count].name = "io.nobody.Extra";
+    row.name = "io.nobody.Extra";
     assert_int_equal(new_with(&options), -EINVAL);
-    methods[count].name = "io.test.Play.Echo"; /* twice */
+    row.name = "io.test.Play.Echo"; /* twice */
     assert_int_equal(new_with(&options), -EINVAL);
     options.method_count = count;
-    methods[0].deadline_ms = 0;
+    methods[0] = &row;
+    assert_int_equal(new_with(&options), 0);
+    row.deadline_ms = 0;
     assert_int_equal(new_with(&options), -EINVAL);
-    methods[0] = play_methods[0];
-    methods[0].handler = NULL;
+    row = *play_methods[0];
+    row.handler = NULL;
     assert_int_equal(new_with(&options), -EINVAL);
     methods[0] = play_methods[0];
     struct varlink_interface broken = {"io.test.Play", "interface io.test.Play\nmethod X("};

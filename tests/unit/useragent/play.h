@@ -275,16 +275,18 @@ static inline void play_on_inspected(struct varlink_call *call, void *userdata) 
     varlink_call_reply(call, NULL);
 }
 
+static const struct method *const play_methods[] = {
+    METHOD_ROW("io.devtrust.Agent.Watch", METHOD_ANYONE, true, 0, 4096, play_on_watch),
+    METHOD_ROW("io.devtrust.Agent.Submit", METHOD_ANYONE, false, 60000, 16384, play_on_submit),
+    METHOD_ROW("io.devtrust.Agent.Report", METHOD_ANYONE, false, 60000, 65536, play_on_report),
+    METHOD_ROW("io.devtrust.Agent.Renew", METHOD_ANYONE, false, 60000, 4096, play_on_renew),
+    METHOD_ROW(
+        "io.devtrust.Agent.Inspected", METHOD_ANYONE, false, 60000, 65536, play_on_inspected),
+};
+
 static inline void play_listen(struct play *play) {
     static const struct varlink_interface interfaces[] = {
         {"io.devtrust.Agent", interface_io_devtrust_Agent}};
-    static const struct method methods[] = {
-        {"io.devtrust.Agent.Watch", METHOD_ANYONE, true, 0, 4096, play_on_watch},
-        {"io.devtrust.Agent.Submit", METHOD_ANYONE, false, 60000, 16384, play_on_submit},
-        {"io.devtrust.Agent.Report", METHOD_ANYONE, false, 60000, 65536, play_on_report},
-        {"io.devtrust.Agent.Renew", METHOD_ANYONE, false, 60000, 4096, play_on_renew},
-        {"io.devtrust.Agent.Inspected", METHOD_ANYONE, false, 60000, 65536, play_on_inspected},
-    };
     const struct varlink_server_options options = {
         .vendor = "test",
         .product = "test",
@@ -292,8 +294,8 @@ static inline void play_listen(struct play *play) {
         .url = "https://example.org",
         .interfaces = interfaces,
         .interface_count = 1,
-        .methods = methods,
-        .method_count = 5,
+        .methods = play_methods,
+        .method_count = ARRAY_LENGTH(play_methods),
         .limits = varlink_limits_default,
     };
 
