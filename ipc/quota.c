@@ -1,30 +1,43 @@
-/* A short array of (uid, count): a device has tens of users at most, and it is looked at once per
- * connection. */
+/* A short list: a device has tens of users at most, and it is looked at once per connection. An
+ * account outlives its connections, or who comes back would begin with fresh limits. */
 #include "ipc/quota.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-static struct quota_entry *quota_find(const struct quota *quota, uid_t uid) {
-    for (size_t i = 0; i < quota->entry_count; i++)
-        if (quota->entries[i].uid == uid)
-            return &quota->entries[i];
-    return NULL;
+void quota_init(struct quota *quota, unsigned per_uid, unsigned total) {
+    *quota = (struct quota){.per_uid = per_uid, .total = total};
+    TAILQ_INIT(&quota->accounts);
 }
 
-static struct quota_entry *quota_add(struct quota *quota, uid_t uid) {
-    if (quota->entry_count == quota->entry_capacity) {
-        size_t capacity = quota->entry_capacity ? quota->entry_capacity * 2 : 8;
-        struct quota_entry *entries =
-            reallocarray(quota->entries, capacity, sizeof(struct quota_entry));
-        if (!entries)
-            return NULL;
-        quota->entries = entries;
-        quota->entry_capacity = capacity;
-    }
-    struct quota_entry *entry = &quota->entries[quota->entry_count++];
-    *entry = (struct quota_entry){.uid = uid};
-    return entry;
+static void quota_forget(struct quota *quota, struct quota_account *account) {
+    TAILQ_REMOVE(&quota->accounts, account, all);
+    quota->remembered--;
+    free(account);
+}
+
+/* Behind the others, as the youngest of those that nobody uses. */
+static void quota_remember(struct quota *quota, struct quota_account *account) {
+    TAILQ_INSERT_TAIL(&quota->accounts, account, all);
+    if (++quota->remembered <= QUOTA_REMEMBERED)
+        return;
+    struct quota_account *oldest = account, *before;
+    while ((before = TAILQ_PREV(oldest, quota_accounts, all)) && before->connections == 0)
+        oldest = before;
+    quota_forget(quota, oldest);
+}
+
+struct quota_account *quota_account(struct quota *quota, uid_t uid) {
+    struct quota_account *account;
+    TAILQ_FOREACH(account, &quota->accounts, all)
+    if (account->uid == uid)
+        return account;
+    account = calloc(1, sizeof *account);
+    if (!account)
+        return NULL;
+    account->uid = uid;
+    quota_remember(quota, account);
+    return account;
 }
 
 /* root must be able to look at a machine whose users have taken everything they may */
@@ -34,39 +47,38 @@ static unsigned quota_total(const struct quota *quota, uid_t uid) {
     return quota->total - quota->per_uid;
 }
 
-int quota_take(struct quota *quota, uid_t uid) {
-    struct quota_entry *entry = quota_find(quota, uid);
-    if (entry && entry->count >= quota->per_uid)
-        return -EDQUOT;
-    if (quota->used >= quota_total(quota, uid))
-        return -EUSERS;
-    if (!entry)
-        entry = quota_add(quota, uid);
-    if (!entry)
-        return -ENOMEM;
-    entry->count++;
+int quota_take(struct quota *quota, struct quota_account *account) {
+    int r = 0;
+    if (account->connections >= quota->per_uid)
+        r = -EDQUOT;
+    else if (quota->used >= quota_total(quota, account->uid))
+        r = -EUSERS;
+    if (r < 0) {
+        account->refused++;
+        return r;
+    }
+    if (account->connections++ == 0) {
+        TAILQ_REMOVE(&quota->accounts, account, all);
+        TAILQ_INSERT_HEAD(&quota->accounts, account, all);
+        quota->remembered--;
+    }
     quota->used++;
     return 0;
 }
 
-void quota_release(struct quota *quota, uid_t uid) {
-    struct quota_entry *entry = quota_find(quota, uid);
-    if (!entry)
-        return;
+void quota_release(struct quota *quota, struct quota_account *account) {
     quota->used--;
-    if (--entry->count == 0)
-        *entry = quota->entries[--quota->entry_count];
-    if (quota->entry_count == 0)
-        quota_deinit(quota);
-}
-
-unsigned quota_used(const struct quota *quota, uid_t uid) {
-    const struct quota_entry *entry = quota_find(quota, uid);
-    return entry ? entry->count : 0;
+    if (--account->connections > 0)
+        return;
+    TAILQ_REMOVE(&quota->accounts, account, all);
+    quota_remember(quota, account);
 }
 
 void quota_deinit(struct quota *quota) {
-    free(quota->entries);
-    quota->entries = NULL;
-    quota->entry_count = quota->entry_capacity = 0;
+    struct quota_account *account;
+    while ((account = TAILQ_FIRST(&quota->accounts))) {
+        TAILQ_REMOVE(&quota->accounts, account, all);
+        free(account);
+    }
+    quota->used = quota->remembered = 0;
 }

@@ -1,31 +1,45 @@
-/* Counts connections per uid, so that no user can take what all users share. */
+/* What each uid uses of what all users share, so that none of them can take it all. */
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
-struct quota_entry {
+#define QUOTA_REMEMBERED 64 /* accounts that are kept when nothing is open any more */
+
+struct quota_account {
+    TAILQ_ENTRY(quota_account) all;
     uid_t uid;
-    unsigned count; /* > 0 */
+    unsigned connections;
+    unsigned outstanding; /* calls not yet answered, of all its connections */
+    size_t bytes;         /* kept of what came, and not yet read by the peers */
+    uint64_t refused;     /* connections and messages */
+    uint64_t delayed;     /* how often a connection had to wait for a limit of its uid */
 };
 
-/* Release with quota_deinit(); safe on a zeroed one. */
+/* Begin with quota_init(); release with quota_deinit(). */
 struct quota {
     unsigned per_uid; /* > 0 */
     unsigned total;   /* > 0; the last per_uid of them are kept for root, where total allows it */
     unsigned used;
-    struct quota_entry *entries;
-    size_t entry_count, entry_capacity;
+    unsigned remembered; /* accounts without a connection */
+    TAILQ_HEAD(quota_accounts, quota_account)
+    accounts; /* those without a connection last, the oldest first */
 };
 
-/** Takes one for `uid`. Returns 0, -EDQUOT (this uid has its share), -EUSERS (the total is used
- * up), -ENOMEM. */
-int quota_take(struct quota *quota, uid_t uid);
+/** Limits in connections. */
+void quota_init(struct quota *quota, unsigned per_uid, unsigned total);
 
-/** Gives one back that quota_take() gave. */
-void quota_release(struct quota *quota, uid_t uid);
+/** The account of `uid`, made where there is none; it stays where it is until quota_release()
+ * forgets it. NULL: memory is out. */
+struct quota_account *quota_account(struct quota *quota, uid_t uid);
 
-/** How many `uid` holds. */
-unsigned quota_used(const struct quota *quota, uid_t uid);
+/** Takes one connection. Returns 0, -EDQUOT (this uid has its share), -EUSERS (the total is used
+ * up); the refusal is counted. */
+int quota_take(struct quota *quota, struct quota_account *account);
+
+/** Gives one back that quota_take() gave. The account may be forgotten. */
+void quota_release(struct quota *quota, struct quota_account *account);
 
 void quota_deinit(struct quota *quota);

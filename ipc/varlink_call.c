@@ -27,6 +27,9 @@ static void call_finish(struct varlink_call *call) {
     struct varlink_connection *connection = call->connection;
     varlink_server_clear_deadline(connection->server, &connection->call_deadline);
     connection->call = NULL;
+    if (call->statistics)
+        varlink_statistics_end(call->statistics);
+    varlink_connection_count(connection);
     if (!connection->taking && (connection->reader.complete > 0 || !connection->reading))
         varlink_server_make_ready(connection->server, connection);
     call_free(call);
@@ -34,17 +37,31 @@ static void call_finish(struct varlink_call *call) {
 
 static void call_send(
     struct varlink_call *call, const char *error, struct json_object *parameters, bool continues) {
-    if (call->oneway) {
+    struct varlink_server *server = call->connection->server;
+    struct json_object CLEANUP_JSON *shown = server->observe ? json_object_get(parameters) : NULL;
+    size_t size = 0;
+    if (call->oneway)
         json_object_put(parameters);
-        return;
-    }
-    varlink_connection_send(call->connection, varlink_reply_message(error, parameters, continues));
+    else
+        size = varlink_connection_send(
+            call->connection, varlink_reply_message(error, parameters, continues));
+    int64_t latency = varlink_server_tick(server) - call->taken_us;
+    if (call->statistics)
+        varlink_statistics_answer(
+            call->statistics, server->now_us, latency, !call->answered, error != NULL);
+    call->answered = true;
+    if (server->observe)
+        varlink_statistics_show_reply(call, error, shown, continues, size, latency);
+}
+
+static void call_flush(struct varlink_call *call) {
+    if (call->unsent)
+        call_send(call, NULL, TAKE_PTR(call->unsent), true);
 }
 
 static void call_answer(
     struct varlink_call *call, const char *error, struct json_object *parameters) {
-    if (call->unsent)
-        call_send(call, NULL, TAKE_PTR(call->unsent), true);
+    call_flush(call);
     call_send(call, error, parameters, false);
     call_finish(call);
 }
@@ -92,7 +109,17 @@ void varlink_call_notify(struct varlink_call *call, struct json_object *paramete
     json_object_put(call->unsent);
     call->unsent = parameters;
     if (!varlink_connection_is_congested(call->connection))
-        varlink_call_flush(call);
+        call_flush(call);
+}
+
+bool varlink_call_is_congested(const struct varlink_call *call) {
+    return call->unsent || varlink_connection_is_congested(call->connection);
+}
+
+void varlink_call_on_drained(
+    struct varlink_call *call, void (*drained)(struct varlink_call *, void *), void *userdata) {
+    call->drained = drained;
+    call->drained_userdata = userdata;
 }
 
 void varlink_call_on_cancel(
@@ -103,9 +130,10 @@ void varlink_call_on_cancel(
 
 /* ---- what the connection uses ---- */
 
-void varlink_call_flush(struct varlink_call *call) {
-    if (call->unsent)
-        call_send(call, NULL, TAKE_PTR(call->unsent), true);
+void varlink_call_drain(struct varlink_call *call) {
+    call_flush(call);
+    if (call->drained && !varlink_connection_is_congested(call->connection))
+        call->drained(call, call->drained_userdata);
 }
 
 void varlink_call_cancel(struct varlink_call *call) {
@@ -153,15 +181,14 @@ static void call_refuse_unknown(struct varlink_call *call, const char *name) {
         call, SERVICE "InterfaceNotFound", interface ? "interface" : NULL, interface);
 }
 
-static void call_run(struct varlink_call *call, const char *name, size_t size) {
+static void call_run(struct varlink_call *call, size_t size) {
     struct varlink_connection *connection = call->connection;
     struct varlink_server *server = connection->server;
-    const struct method *method = varlink_server_find_method(server, name);
+    const struct method *method = call->method;
     if (!method) {
-        call_refuse_unknown(call, name);
+        call_refuse_unknown(call, call->name);
         return;
     }
-    call->method = method;
     if (!call_is_permitted(call)) {
         call_service_error(call, SERVICE "PermissionDenied", NULL, NULL);
         return;
@@ -179,6 +206,21 @@ static void call_run(struct varlink_call *call, const char *name, size_t size) {
         varlink_server_set_deadline(server, &connection->call_deadline, method->deadline_ms);
 }
 
+/* Finds the row, counts and shows the call. */
+static void call_begin(struct varlink_call *call, bool valid, size_t size) {
+    struct varlink_connection *connection = call->connection;
+    call->taken_us = connection->server->now_us;
+    if (call->name)
+        call->statistics = varlink_server_find_method(connection->server, call->name);
+    if (call->statistics) {
+        call->method = call->statistics->row;
+        varlink_statistics_begin(call->statistics);
+    }
+    connection->call = call;
+    if (connection->server->observe)
+        varlink_statistics_show_call(call, valid ? call->parameters : NULL, size + 1);
+}
+
 int varlink_call_dispatch(struct varlink_connection *connection, const char *text, size_t size) {
     struct varlink_call *call = calloc(1, sizeof *call);
     if (!call)
@@ -193,6 +235,7 @@ int varlink_call_dispatch(struct varlink_connection *connection, const char *tex
         call_free(call);
         return r == -ENOMEM ? r : -EBADMSG;
     }
+    call->name = parts.method;
     call->more = parts.more;
     call->oneway = parts.oneway;
     call->parameters = parts.parameters;
@@ -204,9 +247,9 @@ int varlink_call_dispatch(struct varlink_connection *connection, const char *tex
             return -ENOMEM;
         }
     }
-    connection->call = call;
-    if (r == 0 && parts.method)
-        call_run(call, parts.method, size);
+    call_begin(call, r == 0, size);
+    if (r == 0 && call->name)
+        call_run(call, size);
     else
         call_service_error(call, SERVICE "InvalidParameter", "parameter", field);
     return 0;

@@ -58,10 +58,13 @@ void varlink_connection_end(struct varlink_connection *connection) {
     varlink_server_clear_deadline(server, &connection->call_deadline);
     varlink_server_remove_ready(server, connection);
     varlink_reader_deinit(&connection->reader);
-    quota_release(&server->quota, connection->uid);
     connection_close_pipe(connection);
     if (connection->call)
         varlink_call_cancel(connection->call);
+    varlink_connection_count(connection);
+    quota_release(&server->quota, connection->account);
+    if (server->observe)
+        varlink_statistics_show_connection(connection, VARLINK_EVENT_CLOSED, connection->broken);
 }
 
 /* Cuts the peer off, says why, once no handler is on the stack. */
@@ -88,6 +91,21 @@ static void connection_end_broken(struct varlink_connection *connection) {
 
 unsigned varlink_connection_outstanding(const struct varlink_connection *connection) {
     return (unsigned)connection->reader.complete + (connection->call ? 1 : 0);
+}
+
+void varlink_connection_count(struct varlink_connection *connection) {
+    struct quota_account *account = connection->account;
+    unsigned outstanding = 0;
+    size_t bytes = 0;
+    if (!connection->closing) {
+        outstanding = varlink_connection_outstanding(connection);
+        bytes = varlink_reader_kept(&connection->reader) +
+                uv_stream_get_write_queue_size((const uv_stream_t *)&connection->pipe);
+    }
+    account->outstanding += outstanding - connection->outstanding_counted;
+    account->bytes += bytes - connection->bytes_counted;
+    connection->outstanding_counted = outstanding;
+    connection->bytes_counted = bytes;
 }
 
 static void connection_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *ret) {
@@ -152,12 +170,14 @@ static int connection_take_calls(struct varlink_connection *connection) {
 /* Everything after new bytes or an answer: take calls, keep the rest, decide whether to read on. */
 static void connection_advance(struct varlink_connection *connection, bool fresh) {
     connection->taking = true;
+    varlink_server_tick(connection->server);
     int r = connection_take_calls(connection);
     connection->taking = false;
     if (connection->closing)
         return; /* a handler closed the server */
     if (r == 0)
         r = varlink_reader_settle(&connection->reader);
+    varlink_connection_count(connection);
     if (r == 0 && connection_is_stuck(connection))
         r = -EDQUOT;
     if (r == 0)
@@ -234,10 +254,11 @@ static void connection_written(uv_write_t *request, int status) {
     free(pending);
     if (connection->closing)
         return;
+    varlink_connection_count(connection);
     if (status < 0)
         connection_break(connection, status);
     else if (connection->call && !varlink_connection_is_congested(connection))
-        varlink_call_flush(connection->call);
+        varlink_call_drain(connection->call);
 }
 
 /* Owns `message`. */
@@ -255,6 +276,7 @@ static int connection_queue(
         pending->request.data = pending;
         pending->message = message;
         r = uv_write(&pending->request, stream, &rest, 1, connection_written);
+        varlink_connection_count(connection);
     }
     if (r < 0) {
         free(pending);
@@ -263,14 +285,14 @@ static int connection_queue(
     return r;
 }
 
-void varlink_connection_send(struct varlink_connection *connection, struct json_object *message) {
+size_t varlink_connection_send(struct varlink_connection *connection, struct json_object *message) {
     size_t size = 0;
     const char *text = message ? varlink_message_text(message, &size) : NULL;
     if (!text || connection->broken || connection->closing) {
         json_object_put(message);
         if (!text)
             connection_break(connection, -ENOMEM);
-        return;
+        return 0;
     }
     connection->bytes_out += size;
     uv_buf_t rest = uv_buf_init((char *)text, (unsigned)size);
@@ -278,17 +300,18 @@ void varlink_connection_send(struct varlink_connection *connection, struct json_
     if (r < 0 && r != UV_EAGAIN) {
         json_object_put(message);
         connection_break(connection, r);
-        return;
+        return 0;
     }
     size_t written = r > 0 ? (size_t)r : 0;
     if (written == size) {
         json_object_put(message);
-        return;
+        return size;
     }
     rest = uv_buf_init((char *)text + written, (unsigned)(size - written));
     r = connection_queue(connection, message, rest);
     if (r < 0)
         connection_break(connection, r);
+    return size;
 }
 
 /* ---- new ---- */
@@ -299,6 +322,7 @@ static struct varlink_connection *connection_new(struct varlink_server *server) 
         return NULL;
     connection->server = server;
     connection->id = ++server->next_id;
+    connection->opened = uv_now(server->loop);
     varlink_reader_init(
         &connection->reader, server->options.limits.message_bytes, VARLINK_READ_CHUNK);
     uv_pipe_init(server->loop, &connection->pipe, 0);
@@ -308,18 +332,29 @@ static struct varlink_connection *connection_new(struct varlink_server *server) 
     return connection;
 }
 
+/* Takes a place for it, if its uid may have one more. */
+static int connection_admit(struct varlink_connection *connection) {
+    struct varlink_server *server = connection->server;
+    struct quota_account *account = quota_account(&server->quota, connection->uid);
+    int r = account ? quota_take(&server->quota, account) : -ENOMEM;
+    if (r == 0)
+        connection->account = account;
+    else if (r != -ENOMEM)
+        varlink_server_log_refusal(server, text_too_many, connection->uid, connection->pid, r);
+    if (server->observe)
+        varlink_statistics_show_connection(
+            connection, r == 0 ? VARLINK_EVENT_OPENED : VARLINK_EVENT_REFUSED, r);
+    return r;
+}
+
 /* The descriptor is the pipe's by now. Closes on any error. */
 static int connection_start(struct varlink_connection *connection) {
-    struct varlink_server *server = connection->server;
     uv_os_fd_t fd;
     int r = uv_fileno((const uv_handle_t *)&connection->pipe, &fd);
     if (r == 0)
         r = transport_peer(fd, &connection->uid, &connection->pid);
-    if (r == 0) {
-        r = quota_take(&server->quota, connection->uid);
-        if (r == -EDQUOT || r == -EUSERS)
-            varlink_server_log_refusal(server, text_too_many, connection->uid, connection->pid, r);
-    }
+    if (r == 0)
+        r = connection_admit(connection);
     if (r < 0) {
         connection_close_pipe(connection);
         return r;

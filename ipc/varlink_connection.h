@@ -3,7 +3,10 @@
 
 #include "ipc/quota.h"
 #include "ipc/varlink_message.h"
+#include "ipc/varlink_observer.h"
 #include "ipc/varlink_server.h"
+
+#include "common/histogram.h"
 
 #include <sys/queue.h>
 
@@ -12,15 +15,29 @@
 /* A moment on the loop's clock (ms) at which something must be over; 0: none. */
 typedef uint64_t varlink_deadline;
 
+/* A row of the table and what was counted for it. */
+struct varlink_method {
+    const struct method *row;
+    uint64_t calls, errors;
+    unsigned open;
+    struct histogram_window *latency; /* NULL: never answered */
+};
+
 struct varlink_call {
     struct varlink_connection *connection;
-    const struct method *method;
+    const char *name;                  /* as called; NULL: none */
+    const struct method *method;       /* NULL: not in the table */
+    struct varlink_method *statistics; /* NULL: not in the table */
+    int64_t taken_us;
+    bool answered;                  /* the first answer was given */
     struct json_object *message;    /* the parts below are borrowed from it */
     struct json_object *parameters; /* NULL: none came, none was asked for yet */
     struct json_object *unsent;     /* the newest reply of a stream that found the peer slow */
     bool more, oneway;
     void (*cancelled)(struct varlink_call *, void *);
     void *cancel_userdata;
+    void (*drained)(struct varlink_call *, void *);
+    void *drained_userdata;
 };
 
 struct varlink_connection {
@@ -30,7 +47,11 @@ struct varlink_connection {
     uint64_t id;
     uid_t uid;
     pid_t pid;
+    struct quota_account *account; /* NULL: refused */
+    unsigned outstanding_counted;  /* what of the account is this connection's */
+    size_t bytes_counted;
     uint64_t calls, bytes_in, bytes_out;
+    uint64_t opened; /* on the loop's clock */
     struct varlink_reader reader;
     struct varlink_call *call; /* the one whose handler has not answered yet */
     varlink_deadline message_deadline, call_deadline;
@@ -50,7 +71,7 @@ struct varlink_server {
     struct varlink_server_options options; /* interfaces and methods are the two below */
     struct varlink_interface *interfaces;
     size_t interface_count;
-    const struct method **methods; /* sorted by name */
+    struct varlink_method *methods; /* sorted by name */
     size_t method_count;
     struct quota quota;
     TAILQ_HEAD(, varlink_listener) listeners;
@@ -62,6 +83,10 @@ struct varlink_server {
     varlink_deadline timer_due;
     size_t deadline_count;
     uint64_t next_id;
+    int64_t now_us; /* of the last varlink_server_tick() */
+    varlink_observe observe;
+    void *observe_userdata;
+    bool observing;
     uint64_t refusals_since; /* loop time of the minute whose refusals are counted */
     unsigned refusals;
     bool closing;
@@ -94,7 +119,7 @@ void varlink_server_log_refusal(
     struct varlink_server *server, const char *text, uid_t uid, pid_t pid, int error);
 
 /** NULL: no such method. */
-const struct method *varlink_server_find_method(
+struct varlink_method *varlink_server_find_method(
     const struct varlink_server *server, const char *name);
 const struct varlink_interface *varlink_server_find_interface(
     const struct varlink_server *server, const char *name, size_t length);
@@ -118,8 +143,11 @@ void varlink_connection_end(struct varlink_connection *connection);
 void varlink_connection_check_deadlines(struct varlink_connection *connection, uint64_t now);
 
 /** Sends without waiting, and queues the rest. Owns `message` (NULL: memory was out). Never runs a
- * callback. */
-void varlink_connection_send(struct varlink_connection *connection, struct json_object *message);
+ * callback. Returns the message's size, NUL included; 0 where it is not sent. */
+size_t varlink_connection_send(struct varlink_connection *connection, struct json_object *message);
+
+/** Brings the account of its uid up to date with what it uses. */
+void varlink_connection_count(struct varlink_connection *connection);
 
 /** Whether bytes wait for the peer to read. */
 bool varlink_connection_is_congested(const struct varlink_connection *connection);
@@ -136,8 +164,29 @@ void varlink_call_cancel(struct varlink_call *call);
 /** Cancels, then answers VARLINK_ERROR_TIMEOUT. */
 void varlink_call_time_out(struct varlink_call *call);
 
-/** Sends the newest reply of a stream that had to wait. */
-void varlink_call_flush(struct varlink_call *call);
+/** The peer has read everything: sends the newest reply of a stream that had to wait, or tells the
+ * handler. The call may be over afterwards. */
+void varlink_call_drain(struct varlink_call *call);
+
+/* ---- varlink_statistics.c ---- */
+
+/** Reads the clock: microseconds that never go back. The server's `now_us` is then at most one call
+ * old. */
+int64_t varlink_server_tick(struct varlink_server *server);
+
+void varlink_statistics_begin(struct varlink_method *method);
+void varlink_statistics_answer(
+    struct varlink_method *method, int64_t now_us, int64_t latency_us, bool first, bool failed);
+void varlink_statistics_end(struct varlink_method *method);
+
+/* Only where the server has an observer. */
+void varlink_statistics_show_connection(
+    const struct varlink_connection *connection, enum varlink_event_kind kind, int reason);
+void varlink_statistics_show_call(
+    const struct varlink_call *call, struct json_object *parameters, size_t size);
+void varlink_statistics_show_reply(
+    const struct varlink_call *call, const char *error, struct json_object *parameters,
+    bool continues, size_t size, int64_t latency_us);
 
 /* ---- varlink_service.c ---- */
 

@@ -37,20 +37,20 @@ const struct varlink_interface *varlink_server_find_interface(
 }
 
 static int method_compare_name(const void *key, const void *element) {
-    const struct method *const *method = element;
-    return strcmp(key, (*method)->name);
+    const struct varlink_method *method = element;
+    return strcmp(key, method->row->name);
 }
 
 static int method_compare(const void *a, const void *b) {
-    const struct method *const *first = a;
-    return method_compare_name((*first)->name, b);
+    const struct varlink_method *first = a;
+    return method_compare_name(first->row->name, b);
 }
 
-const struct method *varlink_server_find_method(
+struct varlink_method *varlink_server_find_method(
     const struct varlink_server *server, const char *name) {
-    const struct method **found = bsearch(
-        name, server->methods, server->method_count, sizeof(struct method *), method_compare_name);
-    return found ? *found : NULL;
+    return bsearch(
+        name, server->methods, server->method_count, sizeof server->methods[0],
+        method_compare_name);
 }
 
 static int table_fault(const char *text, const char *name) {
@@ -102,11 +102,12 @@ static int tables_check(const struct varlink_server *server) {
                 check.interface->name);
     }
     for (size_t i = 0; i < server->method_count; i++) {
-        int r = method_row_check(server, server->methods[i]);
+        int r = method_row_check(server, server->methods[i].row);
         if (r < 0)
             return r;
-        if (i > 0 && strcmp(server->methods[i - 1]->name, server->methods[i]->name) == 0)
-            return table_fault("The method table names a method twice.", server->methods[i]->name);
+        if (i > 0 && strcmp(server->methods[i - 1].row->name, server->methods[i].row->name) == 0)
+            return table_fault(
+                "The method table names a method twice.", server->methods[i].row->name);
     }
     return 0;
 }
@@ -116,17 +117,17 @@ static int tables_build(
     server->interface_count = options->interface_count + 1;
     server->method_count = options->method_count + varlink_service_method_count;
     server->interfaces = calloc(server->interface_count, sizeof(struct varlink_interface));
-    server->methods = calloc(server->method_count, sizeof(struct method *));
+    server->methods = calloc(server->method_count, sizeof server->methods[0]);
     if (!server->interfaces || !server->methods)
         return -ENOMEM;
     for (size_t i = 0; i < options->interface_count; i++)
         server->interfaces[i] = options->interfaces[i];
     server->interfaces[options->interface_count] = varlink_service_interface;
     for (size_t i = 0; i < options->method_count; i++)
-        server->methods[i] = options->methods[i];
+        server->methods[i].row = options->methods[i];
     for (size_t i = 0; i < varlink_service_method_count; i++)
-        server->methods[options->method_count + i] = varlink_service_methods[i];
-    qsort(server->methods, server->method_count, sizeof(struct method *), method_compare);
+        server->methods[options->method_count + i].row = varlink_service_methods[i];
+    qsort(server->methods, server->method_count, sizeof server->methods[0], method_compare);
     return tables_check(server);
 }
 
@@ -252,6 +253,8 @@ static struct varlink_server *server_free(struct varlink_server *server) {
     if (!server)
         return NULL;
     quota_deinit(&server->quota);
+    for (size_t i = 0; server->methods && i < server->method_count; i++)
+        free(server->methods[i].latency);
     free(server->interfaces);
     free(server->methods);
     free(server);
@@ -269,8 +272,7 @@ int varlink_server_new(
         return -ENOMEM;
     server->loop = loop;
     server->options = *options;
-    server->quota = (struct quota){
-        .per_uid = options->limits.connections_per_uid, .total = options->limits.connections};
+    quota_init(&server->quota, options->limits.connections_per_uid, options->limits.connections);
     TAILQ_INIT(&server->listeners);
     TAILQ_INIT(&server->connections);
     TAILQ_INIT(&server->ready);
@@ -381,7 +383,10 @@ void varlink_server_each_connection(
             .bytes_in = connection->bytes_in,
             .bytes_out = connection->bytes_out,
             .outstanding = varlink_connection_outstanding(connection),
+            .age_ms = uv_now(server->loop) - connection->opened,
         };
+        if (connection->call && connection->call->method && connection->call->method->stream)
+            info.stream = connection->call->method->name;
         visit(&info, userdata);
     }
 }

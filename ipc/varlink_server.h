@@ -71,6 +71,8 @@ struct varlink_connection_info {
     pid_t pid;
     uint64_t calls, bytes_in, bytes_out;
     unsigned outstanding;
+    uint64_t age_ms;
+    const char *stream; /* the method of its open stream; NULL: none */
 };
 void varlink_server_each_connection(
     struct varlink_server *server,
@@ -106,3 +108,14 @@ void varlink_call_notify(struct varlink_call *call, struct json_object *paramete
  * set it. */
 void varlink_call_on_cancel(
     struct varlink_call *call, void (*cancelled)(struct varlink_call *, void *), void *userdata);
+
+/* ---- a stream that must not lose replies ---- */
+
+/** Whether something waits for the peer to read: varlink_call_notify() would put its reply in the
+ * place of one that was not sent. */
+bool varlink_call_is_congested(const struct varlink_call *call);
+
+/** `drained` is called from the loop each time that nothing waits to be read by the peer any more.
+ * It may notify and end the call. NULL: no more. */
+void varlink_call_on_drained(
+    struct varlink_call *call, void (*drained)(struct varlink_call *, void *), void *userdata);
