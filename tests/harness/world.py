@@ -122,6 +122,7 @@ class Device:
         self.state_dir.mkdir(mode=0o700)
         self.socket = socket or base / "run/io.devtrust"
         self.socket.parent.mkdir(mode=0o755, exist_ok=True)
+        self.front = self.socket  # where agents and devtrustctl connect: a relay may stand there
         self.config = base / "devtrustd.conf"
         self.machine_id = base / "machine-id"
         self.machine_id.write_text(uuid.uuid4().hex + "\n", encoding="ascii")
@@ -156,7 +157,7 @@ class Device:
         return self.call("io.devtrust.Device.GetStatus", uid=uid)
 
     def ctl(self, *arguments: str, uid: int = 0) -> "programs.subprocess.CompletedProcess[str]":
-        return programs.run([str(programs.RUN / "bin/devtrustctl"), *arguments, "--socket", str(self.socket)], uid=uid)
+        return programs.run([str(programs.RUN / "bin/devtrustctl"), *arguments, "--socket", str(self.front)], uid=uid)
 
     def ctl_json(self, *arguments: str, uid: int = 0) -> Any:
         done = self.ctl(*arguments, "--json", uid=uid)
@@ -244,7 +245,7 @@ class Agent:
         self.home = accounts.home(user)
         self.database = nss.Database(user)
         self.record = self.home / ".local/state/devtrust/agent.json"
-        self.program = Program(f"agent({user})", [str(programs.RUN / "bin/devtrust-agent"), "--verbose", "--socket", str(device.socket)],
+        self.program = Program(f"agent({user})", [str(programs.RUN / "bin/devtrust-agent"), "--verbose", "--socket", str(device.front)],
                                uid=self.uid, environment=programs.user_environment(user, self.uid))
         self.started = 0.0
 
