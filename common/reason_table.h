@@ -127,6 +127,7 @@ REASON(WRONG_CERTIFICATE, "wrong-certificate", 1, "The certificate presented is 
 REASON(CHECK_FAILED, "check-failed", 1, "The browser did not complete the check.",
     "Allow cookies for this site and reload; the check host name must resolve to the portal.")
 /* the local tool */
+REASON(USAGE, "usage", 2, "The command line is not as it should be.", "Run the command with --help.")
 REASON(DAEMON_UNREACHABLE, "daemon-unreachable", 3, "devtrustd cannot be reached.",
     "Start it: systemctl start devtrustd.")
 REASON(DAEMON_NOT_ROOT, "daemon-not-root", 4, "What listens on the socket does not run as root; it is not trusted.",

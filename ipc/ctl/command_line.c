@@ -2,6 +2,7 @@
 #include "ipc/ctl/command_line.h"
 
 #include "ipc/ctl/help.h"
+#include "ipc/ctl/similar.h"
 
 #include "common/paths.h"
 
@@ -39,7 +40,37 @@ const struct command *command_line_find(int argc, char *const *argv, int *ret_wo
     return NULL;
 }
 
+int command_line_unknown(struct ctl *ctl, int argc, char *const *argv) {
+    struct similar similar = {0};
+    char two[2 * SIMILAR_MAX_LENGTH], typed[2 * SIMILAR_MAX_LENGTH];
+    bool has_second = argc > 1 && argv[1][0] != '-', is_family = false;
+    snprintf(two, sizeof two, "%s %s", argv[0], has_second ? argv[1] : "");
+    for (size_t i = 0; i < command_count; i++) {
+        const char *name = command_table[i].name;
+        is_family |= command_is_of_family(&command_table[i], argv[0]);
+        similar_consider(&similar, has_second && strchr(name, ' ') ? two : argv[0], name);
+    }
+    for (size_t i = 0; similar.count == 0 && is_family && i < command_count; i++)
+        if (command_is_of_family(&command_table[i], argv[0]))
+            similar_consider(&similar, command_table[i].name, command_table[i].name);
+    snprintf(typed, sizeof typed, "%s", is_family && has_second ? two : argv[0]);
+    return ctl_usage_unlike(ctl, "There is no such command:", typed, similar.list);
+}
+
 /* ---- options and operands ---- */
+
+static int unknown_option(struct ctl *ctl, uint64_t allowed, const char *argument) {
+    struct similar similar = {0};
+    char typed[SIMILAR_MAX_LENGTH];
+    snprintf(typed, sizeof typed, "%.*s", (int)strcspn(argument, "="), argument);
+    for (size_t i = 0; i < CTL_OPTION_COUNT_; i++) {
+        char name[SIMILAR_MAX_LENGTH];
+        snprintf(name, sizeof name, "--%s", option_table[i].name);
+        if (allowed & CTL_BIT(i))
+            similar_consider(&similar, typed, name);
+    }
+    return ctl_usage_unlike(ctl, "There is no such option here:", argument, similar.list);
+}
 
 static int parse_option(
     struct ctl *ctl, uint64_t allowed, int argc, char *const *argv, int *at,
@@ -65,7 +96,7 @@ static int parse_option(
             return ctl_usage(ctl, "This option needs an argument:", argv[*at]);
         return CTL_GOOD;
     }
-    return ctl_usage(ctl, "There is no such option here:", argv[*at]);
+    return unknown_option(ctl, allowed, argv[*at]);
 }
 
 int command_line_parse(
@@ -85,12 +116,12 @@ int command_line_parse(
         } else if (!only_operands && strcmp(argv[i], "-h") == 0) {
             ret->options[CTL_OPTION_HELP] = "";
         } else if (!only_operands && argv[i][0] == '-' && argv[i][1]) {
-            return ctl_usage(ctl, "There is no such option here:", argv[i]);
+            return unknown_option(ctl, allowed, argv[i]);
         } else if (ret->operand_count < max_operands) {
             ret->operands[ret->operand_count++] = argv[i];
         } else {
             return ctl_usage(
-                ctl, command ? "Too many arguments:" : "There is no such command:", argv[i]);
+                ctl, command ? "Too many arguments:" : "The command comes first:", argv[i]);
         }
     }
     return CTL_GOOD;

@@ -6,6 +6,8 @@
 #include "common/cleanup.h"
 #include "common/paths.h"
 
+#include <string.h>
+
 #define BIT(option_) CTL_BIT(CTL_OPTION_##option_)
 
 const uint64_t command_common_options = BIT(HELP) | BIT(JSON) | BIT(SOCKET) | BIT(TIMEOUT);
@@ -110,6 +112,18 @@ const struct command command_table[] = {
         .detail = "Yours; as root: of every managed user, or of one with --user. As root it also "
                   "ends a local hold that `remove` has made.",
     },
+    /* ---- trouble ---- */
+    {
+        .name = "explain",
+        .group = COMMAND_GROUP_TROUBLE,
+        .operands = {{"CODE", ARGUMENT_CODE, true}},
+        .timeout_s = 1,
+        .run = ctl_explain,
+        .help = "Say what a code means and what to do",
+        .detail = "CODE is what other commands show in brackets, and in JSON as `code`. Without "
+                  "it: all codes. Exits with 1 where this version knows no such code. Asks no "
+                  "daemon.",
+    },
     /* ---- local interface ---- */
     {
         .name = "ipc info",
@@ -156,4 +170,9 @@ size_t command_min_operands(const struct command *command) {
            !command->operands[count].optional)
         count++;
     return count;
+}
+
+bool command_is_of_family(const struct command *command, const char *word) {
+    size_t length = strlen(word);
+    return strncmp(command->name, word, length) == 0 && command->name[length] == ' ';
 }

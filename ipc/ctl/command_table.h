@@ -19,6 +19,7 @@ enum argument_kind {
     ARGUMENT_METHOD,    /* full name of a method, io.devtrust.Device.GetStatus */
     ARGUMENT_INTERFACE, /* name of an interface, io.devtrust.Device */
     ARGUMENT_SECONDS,   /* a whole number of seconds */
+    ARGUMENT_CODE,      /* of the table of reasons */
 };
 
 enum ctl_option {
@@ -91,3 +92,6 @@ extern const uint64_t command_common_options, command_no_command_options;
 /** How many operands a command takes at most, and needs. */
 size_t command_max_operands(const struct command *command);
 size_t command_min_operands(const struct command *command);
+
+/** Whether it is a command of two words and the first one is `word`. */
+bool command_is_of_family(const struct command *command, const char *word);

@@ -4,6 +4,7 @@
 
 #include "ipc/ctl/command_line.h"
 #include "ipc/ctl/help.h"
+#include "ipc/ctl/similar.h"
 #include "ipc/ctl/text.h"
 
 #include "common/cleanup.h"
@@ -57,12 +58,17 @@ int ctl_fail(struct ctl *ctl, enum reason reason) {
         reason_remedy(reason));
 }
 
-int ctl_usage(struct ctl *ctl, const char *text, const char *argument) {
-    char remedy[96];
+int ctl_usage_unlike(struct ctl *ctl, const char *text, const char *argument, const char *similar) {
+    char remedy[SIMILAR_LIST_SIZE + 96];
     snprintf(
-        remedy, sizeof remedy, "Try: devtrustctl%s%s --help", ctl->command ? " " : "",
+        remedy, sizeof remedy, "%s%s%sTry: devtrustctl%s%s --help",
+        *similar ? "Did you mean: " : "", similar, *similar ? "? " : "", ctl->command ? " " : "",
         ctl->command ? ctl->command : "");
     return ctl_fail_with(ctl, CTL_USAGE, "usage", text, argument, remedy);
+}
+
+int ctl_usage(struct ctl *ctl, const char *text, const char *argument) {
+    return ctl_usage_unlike(ctl, text, argument, "");
 }
 
 void ctl_print_json(struct ctl *ctl, struct json_object *value) {
@@ -94,10 +100,22 @@ static int run_command(
     return status == CTL_GOOD ? command->run(ctl, &arguments) : status;
 }
 
+static bool wants_help(int argc, char *const *argv) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
 static int run_without_command(struct ctl *ctl, int argc, char *const *argv) {
     struct ctl_arguments arguments = {0};
     if (argc == 0)
         return ctl_usage(ctl, "Which command?", NULL);
+    if (argv[0][0] != '-') {
+        if (!wants_help(argc, argv) || !help_family(ctl, argv[0]))
+            return command_line_unknown(ctl, argc, argv);
+        return CTL_GOOD;
+    }
     int status = command_line_parse(ctl, NULL, argc, argv, &arguments);
     if (status != CTL_GOOD)
         return status;

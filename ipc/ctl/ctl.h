@@ -57,6 +57,7 @@ int ctl_cert_show(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_enroll(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_explain(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments);
@@ -65,6 +66,9 @@ int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments);
 
 /** Says what is wrong with the command line and how to learn more. Returns CTL_USAGE. */
 int ctl_usage(struct ctl *ctl, const char *text, const char *argument);
+
+/** The same, with what may have been meant (empty: nothing comes to mind). */
+int ctl_usage_unlike(struct ctl *ctl, const char *text, const char *argument, const char *similar);
 
 /** Says what is wrong and what to do, with --json as an object on `out`. Returns the exit status of
  * the reason. */

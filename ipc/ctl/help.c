@@ -43,20 +43,38 @@ static void print_heading(const struct ctl *ctl, const char *text) {
     fprintf(ctl->out, "\n%s%s:%s\n", text_begin(ctl, TEXT_BOLD), text, text_end(ctl, TEXT_BOLD));
 }
 
+static void print_line(const struct ctl *ctl, const struct command *command) {
+    char label[64], text[128];
+    snprintf(label, sizeof label, "  %s", command->name);
+    snprintf(text, sizeof text, "%s%s", command->help, command->root ? " (root)" : "");
+    text_paragraph(ctl, ctl->out, label, COMMAND_INDENT, text, TEXT_PLAIN);
+}
+
 static void print_group(const struct ctl *ctl, enum command_group group) {
     bool any = false;
     for (size_t i = 0; i < command_count; i++) {
-        const struct command *command = &command_table[i];
-        char label[64], text[128];
-        if (command->group != group)
+        if (command_table[i].group != group)
             continue;
         if (!any)
             print_heading(ctl, command_group_names[group]);
         any = true;
-        snprintf(label, sizeof label, "  %s", command->name);
-        snprintf(text, sizeof text, "%s%s", command->help, command->root ? " (root)" : "");
-        text_paragraph(ctl, ctl->out, label, COMMAND_INDENT, text, TEXT_PLAIN);
+        print_line(ctl, &command_table[i]);
     }
+}
+
+bool help_family(const struct ctl *ctl, const char *word) {
+    bool any = false;
+    for (size_t i = 0; i < command_count; i++) {
+        if (!command_is_of_family(&command_table[i], word))
+            continue;
+        if (!any)
+            fprintf(ctl->out, "Usage: devtrustctl %s COMMAND [OPTIONS]\n\n", word);
+        any = true;
+        print_line(ctl, &command_table[i]);
+    }
+    if (any)
+        fprintf(ctl->out, "\n`devtrustctl %s COMMAND --help` says more.\n", word);
+    return any;
 }
 
 void help_program(const struct ctl *ctl) {

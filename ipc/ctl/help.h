@@ -6,6 +6,9 @@
 /** Of devtrustctl: every command, in groups. */
 void help_program(const struct ctl *ctl);
 
+/** Of the commands whose first word it is (`ipc --help`). Returns whether there are any. */
+bool help_family(const struct ctl *ctl, const char *word);
+
 /** Of one command: what it does, takes and needs. */
 void help_command(const struct ctl *ctl, const struct command *command);
 

@@ -81,6 +81,17 @@ static void test_help_of_every_command(void **state) {
     assert_non_null(strstr(call.out, "Usage: devtrustctl ipc call METHOD [JSON] [OPTIONS]\n"));
 }
 
+static void test_help_of_a_family(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT result = run("ipc --help");
+    assert_int_equal(result.status, 0);
+    assert_fits(result.out);
+    assert_non_null(strstr(result.out, "  ipc introspect "));
+    assert_null(strstr(result.out, "status"));
+    struct result CLEANUP_RESULT none = run("frobnicate --help");
+    assert_int_equal(none.status, CTL_USAGE);
+}
+
 static void test_version(void **state) {
     (void)state;
     struct result CLEANUP_RESULT result = run("--version");
@@ -94,7 +105,16 @@ static void test_usage_errors(void **state) {
     } cases[] = {
         {"frobnicate", "There is no such command: frobnicate"},
         {"cert", "There is no such command: cert"},
-        {"cert hide", "There is no such command: cert"},
+        {"cert hide", "There is no such command: cert hide\nDid you mean: cert show? "},
+        {"cert shwo --json", "cert show"},
+        {"statsu", "There is no such command: statsu\nDid you mean: status? Try: "},
+        {"enrol https://x", "There is no such command: enrol\nDid you mean: enroll? "},
+        {"call", "Did you mean: ipc call? Try: devtrustctl --help\n"},
+        {"ipc", "Did you mean: ipc info, ipc introspect, ipc call"},
+        {"ipc inof", "There is no such command: ipc inof\nDid you mean: ipc info? "},
+        {"-- status", "The command comes first: status"},
+        {"--json status", "The command comes first:"},
+        {"cert show --usre=x", "There is no such option here: --usre=x\nDid you mean: --user? "},
         {"--frob", "There is no such option here: --frob"},
         {"status --pem", "There is no such option here: --pem"},
         {"status -x", "There is no such option here: -x"},
@@ -115,7 +135,7 @@ static void test_usage_errors(void **state) {
         {"cert show --pem --json --all-users", "exclude each other"},
         {"ipc call", "This is missing: METHOD [JSON]"},
         {"ipc call GetStatus", "This is no method name (io.devtrust.Device.GetStatus): GetStatus"},
-        {"ipc call a.b.C [] --json=", "This option takes no argument"},
+        {"ipc call a.b.C [] --oneway=", "This option takes no argument"},
         {"ipc call a.b.C []", "The parameters are not a JSON object: []"},
         {"ipc call a.b.C {\"a\":1,\"a\":2}", "The parameters are not a JSON object"},
         {"ipc call a.b.C --more --oneway", "--more and --oneway exclude each other."},
@@ -125,7 +145,7 @@ static void test_usage_errors(void **state) {
         struct result CLEANUP_RESULT result = run(cases[i].line);
         print_message("%s\n", cases[i].line);
         assert_int_equal(result.status, CTL_USAGE);
-        const char *where = strstr(cases[i].line, "--json ") ? result.out : result.err;
+        const char *where = *result.out ? result.out : result.err; /* the former with --json */
         assert_non_null(strstr(where, cases[i].says));
         assert_non_null(strstr(where, "Try: devtrustctl"));
     }
@@ -140,7 +160,7 @@ static void test_usage_error_names_the_command(void **state) {
     struct result CLEANUP_RESULT result = run("cert show --usr x");
     assert_string_equal(
         result.err, "devtrustctl cert show: There is no such option here: --usr\n"
-                    "Try: devtrustctl cert show --help\n");
+                    "Did you mean: --user? Try: devtrustctl cert show --help\n");
 }
 
 static void test_no_daemon(void **state) {
@@ -224,6 +244,7 @@ int main(void) {
         TEST(test_table_is_sound),
         TEST(test_help_of_the_program),
         TEST(test_help_of_every_command),
+        TEST(test_help_of_a_family),
         TEST(test_version),
         TEST(test_usage_errors),
         TEST(test_usage_error_names_the_command),
