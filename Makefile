@@ -73,16 +73,17 @@ LIBS_server := $(call pkg,--libs,libevent libevent_openssl sqlite3 libcurl) -lss
 LIBS_ctl := $(LIBS_ipc)
 
 PROGRAMS := $(addprefix $(BUILD)/,devtrustd devtrust-agent devtrustctl devtrust-server)
+COMPLETIONS := $(addprefix $(BUILD)/completion/,devtrustctl _devtrustctl)
 
 .PHONY: all
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(COMPLETIONS)
 
 $(LIBCOMMON): $(call objects,$(COMMON_SRC))
 $(LIBIPC): $(call objects,$(IPC_SRC)) $(BUILD)/obj/ipc/interfaces.o
 $(LIBDAEMON): $(call objects,$(call without_main,$(DAEMON_SRC)))
 $(LIBUSERAGENT): $(call objects,$(call without_main,$(USERAGENT_SRC)))
 $(LIBSERVER): $(call objects,$(call without_main,$(SERVER_SRC))) $(BUILD)/obj/server/db_schema.o $(BUILD)/obj/server/portal_assets.o
-$(LIBCTL): $(call objects,$(call without_main,$(CTL_SRC)))
+$(LIBCTL): $(call objects,$(call without_main,$(CTL_SRC))) $(BUILD)/obj/ipc/ctl/completion_scripts.o
 $(BUILD)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -95,6 +96,14 @@ $(BUILD)/devtrustctl: $(BUILD)/obj/ipc/ctl/main.o $(LIBCTL) $(LIBIPC) $(LIBCOMMO
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ctl)
 $(BUILD)/devtrust-server: $(BUILD)/obj/server/main.o $(LIBSERVER) $(LIBCOMMON)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_server)
+
+# The tool knows its own table: it prints what completes it.
+$(BUILD)/completion/devtrustctl: $(BUILD)/devtrustctl
+	@mkdir -p $(@D)
+	$< completion bash > $@
+$(BUILD)/completion/_devtrustctl: $(BUILD)/devtrustctl
+	@mkdir -p $(@D)
+	$< completion zsh > $@
 
 # what method tables are compiled against (see ipc/method_table.h): there before the first compiler runs
 INTERFACE_METHODS := $(BUILD)/obj/ipc/interface_methods.h
@@ -118,6 +127,12 @@ PORTAL_ASSETS := $(addprefix server/,portal_page.html portal_style.css portal_sc
 $(BUILD)/obj/server/portal_assets.c: $(PORTAL_ASSETS) common/embed.sh
 	@mkdir -p $(@D)
 	common/embed.sh asset_ $(PORTAL_ASSETS) > $@
+COMPLETION_SCRIPTS := $(addprefix ipc/ctl/,completion_bash.sh completion_zsh.zsh)
+$(BUILD)/obj/ipc/ctl/completion_scripts.c: $(COMPLETION_SCRIPTS) common/embed.sh
+	@mkdir -p $(@D)
+	common/embed.sh script_ $(COMPLETION_SCRIPTS) > $@
+$(BUILD)/obj/ipc/ctl/completion_scripts.o: $(BUILD)/obj/ipc/ctl/completion_scripts.c
+	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/server/portal_assets.o: $(BUILD)/obj/server/portal_assets.c
 	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/obj/ipc/interfaces.o: $(BUILD)/obj/ipc/interfaces.c
@@ -133,6 +148,9 @@ BINDIR := $(PREFIX)/bin
 MANDIR := $(PREFIX)/share/man
 DOCDIR := $(PREFIX)/share/doc/devtrust
 UNITDIR := $(PREFIX)/lib/systemd
+BASHDIR := $(PREFIX)/share/bash-completion/completions
+# where zsh looks by itself: Debian's own has another folder for /usr
+ZSHDIR ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 MAN_PAGES := $(sort $(wildcard man/*.[1-8]))
 DOCS := README.md $(sort $(wildcard docs/*.md))
 # mode:source:destination
@@ -149,6 +167,8 @@ INSTALL_FILES := \
     0644:systemd/devtrust-agent.desktop:/etc/xdg/autostart/devtrust-agent.desktop \
     0644:systemd/devtrust.tmpfiles:$(PREFIX)/lib/tmpfiles.d/devtrust.conf \
     0644:systemd/devtrust-server.sysusers:$(PREFIX)/lib/sysusers.d/devtrust-server.conf \
+    0644:build/completion/devtrustctl:$(BASHDIR)/devtrustctl \
+    0644:build/completion/_devtrustctl:$(ZSHDIR)/_devtrustctl \
     $(foreach page,$(MAN_PAGES),0644:$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
     $(foreach doc,$(DOCS),0644:$(doc):$(DOCDIR)/$(notdir $(doc)))
 

@@ -30,7 +30,7 @@ endef
 $(foreach target,$(basename $(notdir $(FUZZ_SRC))),$(eval $(call fuzz_rule,$(target))))
 
 TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
-SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh common/embed.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
+SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
 
 .PHONY: print-% programs-under-test packages demo check bench fuzz unit format format-check shellcheck
 print-%:

@@ -43,10 +43,9 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
 };
 
 const char *const command_group_names[COMMAND_GROUP_COUNT_] = {
-    [COMMAND_GROUP_DEVICE] = "Device",
-    [COMMAND_GROUP_PEOPLE] = "People's certificates",
-    [COMMAND_GROUP_TROUBLE] = "Trouble",
-    [COMMAND_GROUP_IPC] = "Local interface",
+    [COMMAND_GROUP_DEVICE] = "Device",   [COMMAND_GROUP_PEOPLE] = "People's certificates",
+    [COMMAND_GROUP_TROUBLE] = "Trouble", [COMMAND_GROUP_IPC] = "Local interface",
+    [COMMAND_GROUP_OTHER] = "Other",
 };
 
 const struct command command_table[] = {
@@ -153,6 +152,18 @@ const struct command command_table[] = {
         .detail =
             "METHOD is a full name, io.devtrust.Device.GetStatus; JSON its parameters, an object.",
     },
+    /* ---- other ---- */
+    {
+        .name = "completion",
+        .group = COMMAND_GROUP_OTHER,
+        .operands = {{"bash|zsh|users|interfaces|methods", ARGUMENT_WORDS, false}},
+        .timeout_s = 1,
+        .run = ctl_completion,
+        .help = "Print a shell's completion script, or words for it",
+        .detail = "bash, zsh: the script; an installation has it in place already, otherwise: "
+                  "source <(devtrustctl completion bash). users, interfaces, methods: what the "
+                  "script asks while you type, one word per line.",
+    },
 };
 
 const size_t command_count = ARRAY_LENGTH(command_table);
@@ -175,4 +186,13 @@ size_t command_min_operands(const struct command *command) {
 bool command_is_of_family(const struct command *command, const char *word) {
     size_t length = strlen(word);
     return strncmp(command->name, word, length) == 0 && command->name[length] == ' ';
+}
+
+bool command_begins_family(size_t i) {
+    const char *name = command_table[i].name, *space = strchr(name, ' ');
+    size_t length = space ? (size_t)(space - name) + 1 : 0;
+    for (size_t j = 0; space && j < i; j++)
+        if (strncmp(command_table[j].name, name, length) == 0)
+            return false;
+    return space != NULL;
 }

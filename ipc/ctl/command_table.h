@@ -20,6 +20,7 @@ enum argument_kind {
     ARGUMENT_INTERFACE, /* name of an interface, io.devtrust.Device */
     ARGUMENT_SECONDS,   /* a whole number of seconds */
     ARGUMENT_CODE,      /* of the table of reasons */
+    ARGUMENT_WORDS,     /* one of those that its name lists: a|b|c */
 };
 
 enum ctl_option {
@@ -64,6 +65,7 @@ enum command_group {
     COMMAND_GROUP_PEOPLE,
     COMMAND_GROUP_TROUBLE,
     COMMAND_GROUP_IPC,
+    COMMAND_GROUP_OTHER,
     COMMAND_GROUP_COUNT_,
 };
 
@@ -95,3 +97,6 @@ size_t command_min_operands(const struct command *command);
 
 /** Whether it is a command of two words and the first one is `word`. */
 bool command_is_of_family(const struct command *command, const char *word);
+
+/** Whether row `i` is the first one of its family. */
+bool command_begins_family(size_t i);

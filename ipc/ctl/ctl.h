@@ -58,6 +58,7 @@ int ctl_enroll(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_explain(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_completion(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments);

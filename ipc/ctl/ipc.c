@@ -1,5 +1,5 @@
 /* `ipc call|info|introspect`: the daemon's interfaces by hand. */
-#include "ipc/ctl/call.h"
+#include "ipc/ctl/service_info.h"
 #include "ipc/ctl/text.h"
 
 #include "ipc/varlink_message.h"
@@ -81,42 +81,11 @@ int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments) {
 
 /* ---- info ---- */
 
-static int get_info(struct ctl *ctl, struct json_object **ret) {
-    return ctl_call(ctl, "org.varlink.service.GetInfo", NULL, ret);
-}
-
-struct service_info {
-    const char *vendor, *product, *version, *url;
-    struct json_object *interfaces;
-};
-
-static const struct json_field info_table[] = {
-    JSON_FIELD(struct service_info, vendor, "vendor", JSON_FIELD_STRING, true, 0, 0),
-    JSON_FIELD(struct service_info, product, "product", JSON_FIELD_STRING, true, 0, 0),
-    JSON_FIELD(struct service_info, version, "version", JSON_FIELD_STRING, true, 0, 0),
-    JSON_FIELD(struct service_info, url, "url", JSON_FIELD_STRING, true, 0, 0),
-    JSON_FIELD(struct service_info, interfaces, "interfaces", JSON_FIELD_ARRAY, true, 0, 64),
-};
-
-static int read_info(struct ctl *ctl, struct json_object *answer, struct service_info *ret) {
-    int r = json_fields_read(answer, info_table, ARRAY_LENGTH(info_table), ret, NULL);
-    for (size_t i = 0; r == 0 && i < json_object_array_length(ret->interfaces); i++)
-        if (!json_object_is_type(json_object_array_get_idx(ret->interfaces, i), json_type_string))
-            r = -1;
-    return r < 0 ? ctl_fail(ctl, REASON_OTHER) : CTL_GOOD;
-}
-
-static const char *interface_at(const struct service_info *info, size_t i) {
-    return json_object_get_string(json_object_array_get_idx(info->interfaces, i));
-}
-
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct service_info info = {0};
     (void)arguments;
-    int status = get_info(ctl, &answer);
-    if (status == CTL_GOOD)
-        status = read_info(ctl, answer, &info);
+    int status = service_info_get(ctl, &answer, &info);
     if (status != CTL_GOOD)
         return status;
     if (ctl->json) {
@@ -128,30 +97,14 @@ int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments) {
     text_paragraph(ctl, ctl->out, "Version", 12, info.version, TEXT_PLAIN);
     if (*info.url)
         text_paragraph(ctl, ctl->out, "URL", 12, info.url, TEXT_PLAIN);
-    for (size_t i = 0; i < json_object_array_length(info.interfaces); i++)
+    for (size_t i = 0; i < service_info_interface_count(&info); i++)
         text_paragraph(
-            ctl, ctl->out, i == 0 ? "Interfaces" : "", 12, interface_at(&info, i), TEXT_PLAIN);
+            ctl, ctl->out, i == 0 ? "Interfaces" : "", 12, service_info_interface(&info, i),
+            TEXT_PLAIN);
     return CTL_GOOD;
 }
 
 /* ---- introspect ---- */
-
-static int get_description(struct ctl *ctl, const char *interface, struct json_object **ret) {
-    struct json_object CLEANUP_JSON *parameters = json_object_new_object();
-    if (!parameters || json_fields_add_string(parameters, "interface", interface) < 0)
-        return ctl_fail(ctl, REASON_NO_MEMORY);
-    struct json_object CLEANUP_JSON *answer = NULL;
-    int status =
-        ctl_call(ctl, "org.varlink.service.GetInterfaceDescription", TAKE_PTR(parameters), &answer);
-    if (status != CTL_GOOD)
-        return status;
-    struct json_object *description = NULL;
-    if (!json_object_object_get_ex(answer, "description", &description) ||
-        !json_object_is_type(description, json_type_string))
-        return ctl_fail(ctl, REASON_OTHER);
-    *ret = json_object_get(description);
-    return CTL_GOOD;
-}
 
 /* Foreign text of many lines: line ends stay, whatever else could steer a terminal goes. */
 static void print_lines(FILE *file, const char *text) {
@@ -163,7 +116,7 @@ static void print_lines(FILE *file, const char *text) {
 
 static int introspect_one(struct ctl *ctl, const char *interface, struct json_object *collected) {
     struct json_object CLEANUP_JSON *description = NULL;
-    int status = get_description(ctl, interface, &description);
+    int status = service_info_describe(ctl, interface, &description);
     if (status != CTL_GOOD)
         return status;
     if (!ctl->json)
@@ -176,15 +129,13 @@ static int introspect_one(struct ctl *ctl, const char *interface, struct json_ob
 static int introspect_all(struct ctl *ctl, struct json_object *collected) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct service_info info = {0};
-    int status = get_info(ctl, &answer);
-    if (status == CTL_GOOD)
-        status = read_info(ctl, answer, &info);
+    int status = service_info_get(ctl, &answer, &info);
     if (status != CTL_GOOD)
         return status;
-    for (size_t i = 0; status == CTL_GOOD && i < json_object_array_length(info.interfaces); i++) {
+    for (size_t i = 0; status == CTL_GOOD && i < service_info_interface_count(&info); i++) {
         if (i > 0 && !ctl->json)
             fputc('\n', ctl->out);
-        status = introspect_one(ctl, interface_at(&info, i), collected);
+        status = introspect_one(ctl, service_info_interface(&info, i), collected);
     }
     return status;
 }
