@@ -112,6 +112,8 @@ REASON(STORE_CORRUPT, "store-corrupt", 1, "The store's files are broken; they we
 REASON(STORE_READ_ONLY, "store-read-only", 1, "The store cannot be written.",
     "Check the permissions of the certificate database and whether the file system is read-only.")
 REASON(STORE_FULL, "store-full", 1, "No space is left for the store.", "Free space in the home directory.")
+REASON(STORE_NETWORK, "store-network", 1, "The store is on a network file system, where its database cannot be trusted to stay whole.",
+    "Keep browser profiles and ~/.local/share/pki on a local disk; the store was left as it is.")
 REASON(STORE_MISSING, "store-missing", 1, "The home directory or the store is missing.",
     "Make the home directory available and sign in again.")
 REASON(STORE_VERIFY, "store-verify", 1, "The certificate or its key could not be read back and used after the import.",

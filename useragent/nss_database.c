@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #define SQLITE_MAGIC                                                                               \
     "SQLite format 3" /* with its NUL: 16 bytes (sqlite.org/fileformat.html, 1.3) */
@@ -69,6 +72,32 @@ static bool is_writable(int dir_fd, const char *name, enum file_state state) {
     return state == FILE_ABSENT || faccessat(dir_fd, name, R_OK | W_OK, AT_EACCESS) == 0;
 }
 
+/* SQLite's locks are only as good as the file system's (sqlite.org/lockingv3.html, "How to corrupt
+ * your database files"). FUSE is left out: it is local as often as not. */
+static bool is_network(int fd) {
+    static const uint32_t kinds[] = {
+        NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+        AFS_SUPER_MAGIC, AFS_FS_MAGIC,    CODA_SUPER_MAGIC, CEPH_SUPER_MAGIC,
+    };
+    struct statfs status;
+
+    if (fstatfs(fd, &status) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
+        if ((uint32_t)status.f_type == kinds[i])
+            return true;
+    return false;
+}
+
+/* Whether a directory takes new entries, and is a good place for them. */
+static int check_takes_entries(int dir_fd, enum reason *ret_reason) {
+    if (is_network(dir_fd))
+        return fail(-EROFS, REASON_STORE_NETWORK, ret_reason);
+    if (faccessat(dir_fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+        return fail(-errno, reason_of_errno(errno), ret_reason);
+    return 0;
+}
+
 /* Whether a new database could be made: the nearest directory that exists above it takes entries.
  */
 static int check_makeable(const char *path, enum reason *ret_reason) {
@@ -78,13 +107,40 @@ static int check_makeable(const char *path, enum reason *ret_reason) {
         return fail(-ENAMETOOLONG, REASON_STORE_ERROR, ret_reason);
     memcpy(above, path, strlen(path) + 1);
     for (char *slash = strrchr(above, '/'); slash && slash != above; slash = strrchr(above, '/')) {
+        CLEANUP_CLOSE int fd = -1;
+
         *slash = '\0';
-        if (faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) >= 0)
-            return 0;
+        fd = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0)
+            return check_takes_entries(fd, ret_reason);
         if (errno != ENOENT)
             return fail(-errno, reason_of_errno(errno), ret_reason);
     }
     return fail(-ENOENT, REASON_STORE_MISSING, ret_reason);
+}
+
+/* Whether there is nothing in a directory, "." and ".." aside. */
+static bool is_empty(int dir_fd) {
+    CLEANUP_CLOSEDIR DIR *dir = NULL;
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return false;
+    }
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return false;
+    return true;
+}
+
+/* Files go into a directory that holds something; an empty one is replaced. */
+static int check_absent(int dir_fd, const char *path, enum reason *ret_reason) {
+    return is_empty(dir_fd) ? check_makeable(path, ret_reason)
+                            : check_takes_entries(dir_fd, ret_reason);
 }
 
 int nss_database_check(
@@ -110,10 +166,12 @@ int nss_database_check(
         return fail(r, reason_of_errno(r), ret_reason);
     if (certificates == FILE_ABSENT && keys == FILE_ABSENT) {
         *ret = NSS_DATABASE_ABSENT;
-        return write ? check_makeable(path, ret_reason) : 0;
+        return write ? check_absent(dir_fd, path, ret_reason) : 0;
     }
     if (certificates != FILE_SOUND || keys == FILE_BROKEN)
         return fail(-EBADMSG, REASON_STORE_CORRUPT, ret_reason);
+    if (write && is_network(dir_fd))
+        return fail(-EROFS, REASON_STORE_NETWORK, ret_reason);
     /* SQLite makes its journal in the directory, so that must be writable too */
     if (write &&
         (faccessat(dir_fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ||
@@ -156,19 +214,23 @@ static void remove_directory(int parent_fd, const char *name) {
     (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
-void nss_database_sweep(const char *path) {
-    CLEANUP_CLOSEDIR DIR *dir = NULL;
-    char parent[USER_DIRS_PATH_MAX];
-    const char *name;
+static void sweep_directory(const char *path) {
+    CLEANUP_CLOSEDIR DIR *dir = opendir(path);
 
-    if (split(path, parent, &name) < 0)
-        return;
-    dir = opendir(parent);
     if (!dir)
         return;
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
         if (strncmp(entry->d_name, TEMPORARY_PREFIX, sizeof TEMPORARY_PREFIX - 1) == 0)
             remove_directory(dirfd(dir), entry->d_name);
+}
+
+void nss_database_sweep(const char *path) {
+    char parent[USER_DIRS_PATH_MAX];
+    const char *name;
+
+    sweep_directory(path);
+    if (split(path, parent, &name) >= 0)
+        sweep_directory(parent);
 }
 
 /* Puts the finished directory in its place: over nothing, or over an empty directory. */
@@ -183,18 +245,71 @@ static int move_into_place(int parent_fd, const char *temporary, const char *nam
     return error == ENOTEMPTY || error == EEXIST ? 0 : -error;
 }
 
+/* Each file where there is none; another program's, made meanwhile, stays. Certificates first: a
+ * database with those alone is one to which NSS adds the keys. */
+static int move_files(int temporary_fd, int dir_fd) {
+    static const char *const files[] = {"cert9.db", "key4.db"};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
+        if (renameat2(temporary_fd, files[i], dir_fd, files[i], RENAME_NOREPLACE) < 0 &&
+            errno != EEXIST)
+            return -errno;
+    return fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+/* Makes a database in a new directory in `where`; *ret_name is what that is called there. */
+static int make_temporary(
+    const char *where, nss_database_initialise initialise, char ret[USER_DIRS_PATH_MAX],
+    const char **ret_name, enum reason *ret_reason) {
+    int r = user_dirs_join(where, TEMPORARY_PREFIX "XXXXXX", ret);
+
+    if (r < 0)
+        return fail(r, REASON_STORE_ERROR, ret_reason);
+    if (!mkdtemp(ret)) /* 0700 */
+        return fail(-errno, reason_of_errno(errno), ret_reason);
+    *ret_name = ret + strlen(where) + 1;
+    r = initialise(ret, ret_reason);
+    if (r < 0 && (*ret_reason == REASON_STORE_CORRUPT || *ret_reason == REASON_STORE_ERROR))
+        *ret_reason = nss_database_diagnose(ret, *ret_reason);
+    return r;
+}
+
+/* Into a directory that others use too. */
+static int fill(
+    int dir_fd, const char *path, nss_database_initialise initialise, enum reason *ret_reason) {
+    CLEANUP_CLOSE int temporary_fd = -1;
+    char temporary[USER_DIRS_PATH_MAX];
+    const char *name = NULL;
+    int r = make_temporary(path, initialise, temporary, &name, ret_reason);
+
+    if (r >= 0) {
+        temporary_fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = temporary_fd < 0 ? -errno : move_files(temporary_fd, dir_fd);
+        if (r < 0)
+            *ret_reason = reason_of_errno(r);
+    }
+    if (name)
+        remove_directory(dir_fd, name);
+    return r;
+}
+
 int nss_database_create(
     const char *path, nss_database_initialise initialise, enum reason *ret_reason) {
+    CLEANUP_CLOSE int dir_fd = -1;
     CLEANUP_CLOSE int parent_fd = -1;
     char real[PATH_MAX];
     char parent[USER_DIRS_PATH_MAX];
     char temporary[USER_DIRS_PATH_MAX];
     const char *name;
+    const char *temporary_name = NULL;
     int r;
 
     /* an empty directory behind a symbolic link is filled where it is */
     if (realpath(path, real))
         path = real;
+    dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd >= 0 && !is_empty(dir_fd))
+        return fill(dir_fd, path, initialise, ret_reason);
     r = split(path, parent, &name);
     if (r < 0)
         return fail(r, REASON_STORE_ERROR, ret_reason);
@@ -204,19 +319,13 @@ int nss_database_create(
     parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent_fd < 0)
         return fail(-errno, reason_of_errno(errno), ret_reason);
-    r = user_dirs_join(parent, TEMPORARY_PREFIX "XXXXXX", temporary);
-    if (r < 0)
-        return fail(r, REASON_STORE_ERROR, ret_reason);
-    if (!mkdtemp(temporary)) /* 0700 */
-        return fail(-errno, reason_of_errno(errno), ret_reason);
-    r = initialise(temporary, ret_reason);
+    r = make_temporary(parent, initialise, temporary, &temporary_name, ret_reason);
     if (r < 0) {
-        if (*ret_reason == REASON_STORE_CORRUPT || *ret_reason == REASON_STORE_ERROR)
-            *ret_reason = nss_database_diagnose(temporary, *ret_reason);
-        remove_directory(parent_fd, temporary + strlen(parent) + 1);
+        if (temporary_name)
+            remove_directory(parent_fd, temporary_name);
         return r;
     }
-    r = move_into_place(parent_fd, temporary + strlen(parent) + 1, name);
+    r = move_into_place(parent_fd, temporary_name, name);
     return r < 0 ? fail(r, reason_of_errno(r), ret_reason) : 0;
 }
 

@@ -282,13 +282,12 @@ static int nss_store_sweep(
     return nss_sweep_all_but(store->session, ours, keep, keep_issuer, ret_reason);
 }
 
-const struct store_ops nss_store_chromium = {
-    .kind = STORE_NSS_CHROMIUM,
-    .open = nss_store_open,
-    .close = nss_store_close,
-    .install = nss_store_install,
-    .verify = nss_store_verify,
-    .discard = nss_store_discard,
-    .list = nss_store_list,
-    .sweep = nss_store_sweep,
-};
+#define NSS_STORE(kind_)                                                                           \
+    {                                                                                              \
+        .kind = (kind_), .open = nss_store_open, .close = nss_store_close,                         \
+        .install = nss_store_install, .verify = nss_store_verify, .discard = nss_store_discard,    \
+        .list = nss_store_list, .sweep = nss_store_sweep,                                          \
+    }
+
+const struct store_ops nss_store_chromium = NSS_STORE(STORE_NSS_CHROMIUM);
+const struct store_ops nss_store_firefox = NSS_STORE(STORE_NSS_FIREFOX);

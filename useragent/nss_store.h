@@ -5,6 +5,7 @@
 #include "useragent/store.h"
 
 extern const struct store_ops nss_store_chromium;
+extern const struct store_ops nss_store_firefox;
 
 /** The open database behind a store; borrowed. */
 struct nss_session *nss_store_session(struct store *store);

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#define STORE_MAX 8 /* stores of one user */
+#define STORE_MAX 16 /* stores of one user */
 #define STORE_MAX_CERTIFICATES                                                                     \
     8 /* certificates of ours in one store; more are swept, not listed                             \
        */

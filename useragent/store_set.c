@@ -54,24 +54,25 @@ void store_set_list(
     for (size_t i = 0; i < set->count; i++)
         close_item(&set->items[i]);
     set->count = 0;
-    store_list(dirs, locations, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct store_set_item *item = add_item(set, &locations[i]);
-
-        if (item)
-            item->listed = true;
-    }
+    /* those that hold something of ours have a place, whatever else there is: it must go one day */
     for (size_t i = 0; i < record->store_count; i++) {
         const struct agent_record_store *known = &record->stores[i];
-        struct store_set_item *item = find_item(set, &known->location);
+        struct store_set_item *item = add_item(set, &known->location);
 
-        if (!item)
-            item = add_item(set, &known->location);
         if (!item)
             continue;
         item->recorded = true;
         item->current = known->verified;
         item->issuer_found = known->issuer_found;
+    }
+    store_list(dirs, locations, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct store_set_item *item = find_item(set, &locations[i]);
+
+        if (!item)
+            item = add_item(set, &locations[i]);
+        if (item)
+            item->listed = true;
     }
 }
 
