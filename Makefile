@@ -147,7 +147,9 @@ SBINDIR := $(PREFIX)/sbin
 BINDIR := $(PREFIX)/bin
 MANDIR := $(PREFIX)/share/man
 DOCDIR := $(PREFIX)/share/doc/devtrust
-UNITDIR := $(PREFIX)/lib/systemd
+# Debian 12 wants the system's units in /lib
+SYSTEM_UNITDIR := $(PREFIX)/lib/systemd/system
+USER_UNITDIR := $(PREFIX)/lib/systemd/user
 BASHDIR := $(PREFIX)/share/bash-completion/completions
 # where zsh looks by itself: Debian's own has another folder for /usr
 ZSHDIR ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
@@ -159,11 +161,11 @@ INSTALL_FILES := \
     0755:build/devtrust-server:$(SBINDIR)/devtrust-server \
     0755:build/devtrust-agent:$(BINDIR)/devtrust-agent \
     0755:build/devtrustctl:$(BINDIR)/devtrustctl \
-    0644:systemd/devtrustd.service:$(UNITDIR)/system/devtrustd.service \
-    0644:systemd/devtrustd.socket:$(UNITDIR)/system/devtrustd.socket \
-    0644:systemd/devtrust-server.service:$(UNITDIR)/system/devtrust-server.service \
-    0644:systemd/devtrust-agent.service:$(UNITDIR)/user/devtrust-agent.service \
-    0644:systemd/devtrust.user-preset:$(UNITDIR)/user-preset/80-devtrust.preset \
+    0644:systemd/devtrustd.service:$(SYSTEM_UNITDIR)/devtrustd.service \
+    0644:systemd/devtrustd.socket:$(SYSTEM_UNITDIR)/devtrustd.socket \
+    0644:systemd/devtrust-server.service:$(SYSTEM_UNITDIR)/devtrust-server.service \
+    0644:systemd/devtrust-agent.service:$(USER_UNITDIR)/devtrust-agent.service \
+    0644:systemd/devtrust.user-preset:$(PREFIX)/lib/systemd/user-preset/80-devtrust.preset \
     0644:systemd/devtrust-agent.desktop:/etc/xdg/autostart/devtrust-agent.desktop \
     0644:systemd/devtrust.tmpfiles:$(PREFIX)/lib/tmpfiles.d/devtrust.conf \
     0644:systemd/devtrust-server.sysusers:$(PREFIX)/lib/sysusers.d/devtrust-server.conf \

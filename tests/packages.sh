@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh SET…: installs the Debian packages of the named sets that are missing: build, demo, check, bench. As root directly, else
+# packages.sh SET…: installs the Debian packages of the named sets that are missing: build, demo, check, bench, deb. As root directly, else
 # through sudo; with neither it names them and stops.
 set -euo pipefail
 
@@ -7,7 +7,8 @@ build=(gcc libc6-dev binutils pkg-config libssl-dev libcurl4-openssl-dev libjson
     libpsl-dev libnss3-dev libevent-dev libsqlite3-dev)
 demo=(python3 chromium chromium-driver libnss3-tools openssl util-linux uidmap iproute2 procps publicsuffix ca-certificates)
 check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl strace sqlite3
-    systemd desktop-file-utils mmdebstrap systemd-container zsh)
+    systemd desktop-file-utils mmdebstrap systemd-container zsh lintian)
+deb=(build-essential debhelper dpkg-dev fakeroot)
 bench=(certmonger dbus strace)
 
 wanted=()
@@ -17,8 +18,9 @@ for set in "$@"; do
     demo) wanted+=("${demo[@]}") ;;
     check) wanted+=("${check[@]}") ;;
     bench) wanted+=("${bench[@]}") ;;
+    deb) wanted+=("${deb[@]}") ;;
     *)
-        echo "packages.sh: unknown set '$set': build, demo, check or bench" >&2
+        echo "packages.sh: unknown set '$set': build, demo, check, bench or deb" >&2
         exit 2
         ;;
     esac

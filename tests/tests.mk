@@ -30,9 +30,10 @@ endef
 $(foreach target,$(basename $(notdir $(FUZZ_SRC))),$(eval $(call fuzz_rule,$(target))))
 
 TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
-SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
+SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh systemd/deb.sh systemd/debian/devtrust.postinst systemd/debian/devtrust.prerm systemd/debian/devtrust.postrm \
+    systemd/debian/devtrust-server.postrm common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
 
-.PHONY: print-% programs-under-test packages demo check bench fuzz unit format format-check shellcheck
+.PHONY: print-% programs-under-test packages deb demo check bench fuzz unit format format-check shellcheck
 print-%:
 	@echo $($*)
 
@@ -40,6 +41,10 @@ programs-under-test: all $(UNIT_PROGRAMS)
 
 unit: $(UNIT_PROGRAMS) ## unit tests of this variant only (VARIANT=gcc|clang|asan)
 	@for program in $^; do echo "$$program"; "$$program" >build/unit.log 2>&1 || { cat build/unit.log; exit 1; }; done
+
+deb: ## build the Debian packages into build/deb; the same tree gives the same bytes
+	@tests/packages.sh build deb
+	@systemd/deb.sh
 
 packages: ## install the Debian packages that building needs
 	@tests/packages.sh build
@@ -50,7 +55,7 @@ demo: ## the whole way on this machine, with real parts; KEEP=1 leaves it runnin
 	@KEEP=$(KEEP) tests/harness/sandbox tests/demo/demo.py
 
 check: ## install what is needed, build, run all tests
-	@tests/packages.sh build demo check
+	@tests/packages.sh build demo check deb
 	@$(MAKE) --no-print-directory -s -j2 programs-under-test
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=clang all
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=asan programs-under-test

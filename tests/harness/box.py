@@ -4,12 +4,12 @@ The tree is made once from Debian's packages (build/box/tree, about a minute) an
 boot is a fresh machine. Its only network is a loopback of its own. Needs root.
 """
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
-import tempfile
 from typing import Any, Iterator
 
 from . import waiting
@@ -22,6 +22,7 @@ PACKAGES = ("systemd", "systemd-sysv", "libpam-systemd", "dbus", "dbus-user-sess
             "libcurl4", "libjson-c5", "libuv1", "libsystemd0", "libinih1", "libpsl5", "publicsuffix", "libnss3", "libnss3-tools", "libssl3",
             "libevent-2.1-7", "libevent-openssl-2.1-7", "libsqlite3-0", "ca-certificates")
 USERS = {"alice": 1000, "bob": 1001}
+_numbers = itertools.count(1)
 
 
 def build_tree() -> pathlib.Path:
@@ -52,7 +53,8 @@ class Box:
     def __init__(self, files: pathlib.Path | None = None) -> None:
         self.tree = build_tree()
         self.files = files
-        self.work = pathlib.Path(tempfile.mkdtemp(prefix="box-", dir=PLACE))
+        self.work = PLACE / f"box-{os.getpid()}-{next(_numbers)}"  # also the machine's name: letters, digits and dashes
+        self.work.mkdir(mode=0o700)
         self.root = self.work / "root"
         self.console = self.work / "console.log"
         self.process: subprocess.Popen[bytes] | None = None

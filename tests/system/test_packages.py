@@ -1,0 +1,158 @@
+"""The Debian packages on a machine with a real systemd: install, upgrade under attached agents, remove, reinstall, purge. One machine for the
+file; the tests follow each other."""
+import json
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from harness import box as boxes, waiting
+from test_systemd import URL, PORTAL, agent_pid, certificates, ctl, wait_user
+
+VERSION = "0.1.0"
+NEWER = "0.1.0+newer"
+
+
+def build(place: pathlib.Path) -> dict[str, pathlib.Path]:
+    subprocess.run(["systemd/deb.sh", str(place)], cwd=boxes.ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return {path.name.split("_")[0]: path for path in place.glob("*.deb")}
+
+
+@pytest.fixture(scope="module")
+def packages() -> dict[str, pathlib.Path]:
+    return build(boxes.ROOT / "build/deb")
+
+
+@pytest.fixture(scope="module")
+def machine(packages, tmp_path_factory) -> boxes.Box:
+    """A booted machine with the packages in /root, and one of a newer version, which is the same but for its name."""
+    with boxes.booted() as box:
+        for name in ("devtrust", "devtrust-server"):
+            shutil.copy(packages[name], box.root / "root")
+        newer = tmp_path_factory.mktemp("newer") / "tree"
+        subprocess.run(["dpkg-deb", "--raw-extract", str(packages["devtrust"]), str(newer)], check=True)
+        control = newer / "DEBIAN/control"
+        control.write_text(control.read_text(encoding="utf-8").replace(f"Version: {VERSION}\n", f"Version: {NEWER}\n"), encoding="utf-8")
+        subprocess.run(["dpkg-deb", "--build", str(newer), str(box.root / "root/newer.deb")], check=True, stdout=subprocess.DEVNULL)
+        yield box
+
+
+def install(box: boxes.Box, *files: str) -> str:
+    done = box.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--install", *(f"/root/{file}" for file in files))
+    return done.stdout + done.stderr
+
+
+def version(box: boxes.Box, package: str) -> str:
+    return box.run("dpkg-query", "--show", "--showformat=${Version}", package).stdout
+
+
+def policy(box: boxes.Box) -> list[str]:
+    return box.run("sh", "-c", "ls -A /etc/chromium/policies/managed 2>/dev/null || true").stdout.split()
+
+
+def test_two_builds_are_the_same_bytes(packages, tmp_path):
+    again = build(tmp_path / "somewhere" / "else")
+    assert sorted(again) == sorted(packages)
+    for name, path in packages.items():
+        assert path.read_bytes() == again[name].read_bytes(), name
+
+
+def test_lintian_has_no_errors(packages):
+    done = subprocess.run(["lintian", "--fail-on=error,warning", "--allow-root", *map(str, packages.values())], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_installed_into_an_open_session_it_works_at_once(machine, packages):
+    machine.login("alice")
+    install(machine, packages["devtrust"].name, packages["devtrust-server"].name)
+    for unit in ("devtrustd.service", "devtrustd.socket"):
+        assert machine.show(unit, "ActiveState") == "active" and machine.show(unit, "UnitFileState") == "enabled", machine.journal()
+    assert machine.show("devtrust-server.service", "ActiveState") == "inactive", "there is no server to run yet"
+    assert agent_pid(machine, "alice"), "alice need not sign in again"
+    machine.run("sh", "-c", "head -c 24 /dev/urandom | base64 > /root/passphrase && chmod 600 /root/passphrase")
+    made = json.loads(machine.run("devtrust-server", "init", "--organisation", "Example", "--url", URL, "--portal-url", PORTAL,
+                                  "--check-domain", "check.localhost", "--root-keys-dir", "/root/roots", "--passphrase-file",
+                                  "/root/passphrase", "--json").stdout)
+    machine.run("systemctl", "start", "devtrust-server.service")
+    machine.run("sh", "-c", "umask 077; devtrust-server token create > /root/token")
+    device = json.loads(machine.run("devtrustctl", "enroll", URL, "--token-file", "/root/token", "--ca-pin", made["ca_pin"],
+                                    "--json").stdout)["device_uuid"]
+    for user in boxes.USERS:
+        machine.run("devtrust-server", "user", "add", f"u-{user}", "--name", user)
+        machine.run("devtrust-server", "assign", f"u-{user}", device, user)
+    machine.run("devtrust-server", "distribution", "on")
+    wait_user(machine, "alice", state="installed", agent_attached=True)
+    session = machine.login("bob")
+    wait_user(machine, "bob", state="installed", agent_attached=True)
+    machine.logout(session)
+    wait_user(machine, "bob", agent_attached=False)
+
+
+def test_an_upgrade_loses_nothing(machine):
+    before = wait_user(machine, "alice", state="installed", agent_attached=True)
+    agent, daemon = agent_pid(machine, "alice"), machine.show("devtrustd.service", "MainPID")
+    install(machine, "newer.deb")
+    assert version(machine, "devtrust") == NEWER
+    assert machine.show("devtrustd.service", "MainPID") not in ("0", daemon), machine.journal()
+    waiting.until(lambda: agent_pid(machine, "alice") not in (0, agent), "alice's agent is the new one")
+    after = wait_user(machine, "alice", state="installed", agent_attached=True)
+    assert after["serial"] == before["serial"] and len(certificates(machine, "alice")) == 1
+    assert policy(machine) == ["zz-devtrust.json"]
+
+
+def test_removed_it_takes_everything_along(machine):
+    assert certificates(machine, "alice") and certificates(machine, "bob")
+    done = machine.run("dpkg", "--remove", "devtrust")
+    assert "Everything of ours is gone" in done.stdout, done.stdout + done.stderr
+    assert certificates(machine, "alice") == [] and certificates(machine, "bob") == [], "bob was not signed in"
+    assert policy(machine) == [] and agent_pid(machine, "alice") == 0
+    assert machine.run("sh", "-c", "command -v devtrustctl devtrustd devtrust-agent || true").stdout == ""
+    assert machine.run("sh", "-c", "test -e /run/devtrust/io.devtrust && echo there || true").stdout == ""
+
+
+def test_installed_again_it_goes_on_where_it_was(machine):
+    install(machine, "newer.deb")
+    wait_user(machine, "alice", state="installed", agent_attached=True)
+    assert len(certificates(machine, "alice")) == 1
+
+
+def test_what_cannot_be_reached_is_named_and_does_not_hold_it_up(machine):
+    session = machine.login("bob")
+    wait_user(machine, "bob", state="installed", agent_attached=True)
+    machine.logout(session)
+    wait_user(machine, "bob", agent_attached=False)
+    database = "/home/bob/.local/share/pki/nssdb/cert9.db"
+    machine.run("sh", "-c", f"cp -p {database} /root/saved && printf 'no database at all' | tee {database} >/dev/null")
+    done = machine.run("dpkg", "--remove", "devtrust")
+    assert "bob" in done.stdout and "[store-corrupt]" in done.stderr and "install devtrust again" in done.stderr, done.stdout + done.stderr
+    assert certificates(machine, "alice") == []
+    machine.run("sh", "-c", f"cat /root/saved > {database}")
+
+
+def test_a_hold_of_the_administrator_outlives_a_reinstallation(machine):
+    install(machine, "newer.deb")
+    machine.run("devtrustctl", "remove")
+    waiting.until(lambda: certificates(machine, "alice") == [], "alice's certificate is gone")
+    machine.run("dpkg", "--remove", "devtrust")
+    install(machine, "newer.deb")
+    assert ctl(machine, "status")["enrolment"]["state"] == "held"
+
+
+def test_purged_the_machine_knows_nothing_of_it(machine):
+    machine.run("dpkg", "--purge", "devtrust")
+    left = machine.run("sh", "-c", "find / -xdev -name '*devtrust*' -not -path '/proc/*' -not -path '/root/*' -not -path '/sys/*' "
+                                   "-not -name '*devtrust-server*' -not -path '/var/lib/devtrust-server*' -not -path '/var/log/journal/*' "
+                                   "-not -path '/usr/share/doc/devtrust-server*' 2>/dev/null").stdout.split()
+    assert left == [], left
+    install(machine, "newer.deb")
+    assert ctl(machine, "status")["enrolment"]["state"] == "none"
+
+
+def test_the_server_keeps_its_ca_until_it_is_purged(machine, packages):
+    machine.run("dpkg", "--remove", "devtrust-server")
+    assert machine.run("ls", "/var/lib/devtrust-server").stdout
+    install(machine, packages["devtrust-server"].name)
+    waiting.until(lambda: machine.show("devtrust-server.service", "ActiveState") == "active", "it serves again")
+    machine.run("dpkg", "--purge", "devtrust-server")
+    assert not machine.run("ls", "/var/lib/devtrust-server", check=False).stdout
