@@ -1,6 +1,6 @@
-/* One managed policy directory of a Chromium-family browser, on disk. Checked by descriptor: it
- * must belong to root and be writable by nobody else, or whoever can write there decides what root
- * writes. */
+/* One managed policy directory of a Chromium-family browser, on disk; to open, plan, make and
+ * remove one is the same for Firefox's. Checked by descriptor: it must belong to root and be
+ * writable by nobody else, or whoever can write there decides what root writes. */
 #pragma once
 
 #include "daemon/policy_merge.h"
@@ -38,6 +38,10 @@ int chrome_policy_write(int dir_fd, const char *text);
 /** Makes an event of our file (its mode is set to what it is), so that browsers that watch look at
  * it again. The time stamp stays: with a new one Chromium would wait for the file to settle. */
 int chrome_policy_remind(int dir_fd);
+
+/** Removes the directories that we made for a place, as far as they are empty. Returns 0 or a
+ * negative errno. */
+int chrome_policy_remove_created(const struct policy_place *place);
 
 /** Removes our file and the directories that we made, as far as they are empty. Returns 0 (also
  * when nothing was there) or a negative errno. */

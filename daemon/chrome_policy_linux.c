@@ -181,6 +181,14 @@ int chrome_policy_remind(int dir_fd) {
     return 0;
 }
 
+int chrome_policy_remove_created(const struct policy_place *place) {
+    for (size_t i = place->created_count; i > 0; i--)
+        if (rmdir(place->created[i - 1]) < 0 && errno != ENOENT && errno != ENOTEMPTY &&
+            errno != EEXIST)
+            return -errno;
+    return 0;
+}
+
 int chrome_policy_remove(const struct policy_place *place) {
     int fd CLEANUP_CLOSE = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno != ENOENT)
@@ -192,9 +200,5 @@ int chrome_policy_remove(const struct policy_place *place) {
         if (r < 0)
             return r;
     }
-    for (size_t i = place->created_count; i > 0; i--)
-        if (rmdir(place->created[i - 1]) < 0 && errno != ENOENT && errno != ENOTEMPTY &&
-            errno != EEXIST)
-            return -errno;
-    return 0;
+    return chrome_policy_remove_created(place);
 }

@@ -157,6 +157,15 @@ static bool member_is(struct json_object *object, const char *name, const char *
            strcmp(json_object_get_string(member), value) == 0;
 }
 
+/* Firefox reads its policy only when it starts: so it stands from the enrolment on, not only while
+ * certificates are distributed. It goes on the server's or root's word, never for want of one. */
+static void settle_firefox(struct daemon *daemon, struct json_object *enrolment) {
+    if (member_is(enrolment, "state", "enrolled"))
+        policy_want_firefox(daemon->policy);
+    else if (member_is(enrolment, "state", "removed") || member_is(enrolment, "state", "held"))
+        policy_release_firefox(daemon->policy);
+}
+
 static void status_changed(void *userdata) {
     struct daemon *daemon = userdata;
     struct json_object *enrolment CLEANUP_JSON = NULL;
@@ -166,6 +175,7 @@ static void status_changed(void *userdata) {
     if (daemon->closing || !daemon->link || server_link_status(daemon->link, &enrolment, &push) < 0)
         return;
     daemon->clock_differs = member_is(enrolment, "code", reason_code(REASON_CLOCK));
+    settle_firefox(daemon, enrolment);
     bool connected = json_object_get_boolean(json_object_object_get(push, "connected"));
     bool back = connected && !daemon->connected;
     daemon->connected = connected;
@@ -213,6 +223,8 @@ static int open_policy(struct daemon *daemon, uid_t directory_owner) {
         .owner = (enum policy_owner)daemon->config->policy_owner,
         .directories = daemon->config->chromium_directories,
         .allowed_patterns = daemon->config->allowed_patterns,
+        .firefox_auto_select = daemon->config->firefox_auto_select,
+        .firefox_directories = daemon->config->firefox_directories,
         .directory_owner = directory_owner,
         .changed = policy_changed,
         .userdata = daemon,

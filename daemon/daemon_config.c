@@ -22,6 +22,10 @@ static const struct config_key daemon_config_table[] = {
      "devtrust (write the browser policy) or external (another tool owns it; only verify)"},
     {KEY("policy", "chromium_directories", CONFIG_LIST, chromium_directories), 0, 0, NULL,
      "absolute paths of managed policy directories, separated by spaces"},
+    {KEY("policy", "firefox_auto_select", CONFIG_BOOL, firefox_auto_select), 0, 0, NULL,
+     "yes (Firefox presents a certificate unasked, to every site that wants one) or no"},
+    {KEY("policy", "firefox_directories", CONFIG_LIST, firefox_directories), 0, 0, NULL,
+     "absolute paths of directories of a policies.json, separated by spaces"},
     {KEY("limits", "allowed_patterns", CONFIG_LIST, allowed_patterns), 0, 0, NULL,
      "portal patterns that are allowed beyond the server's own domain: https://host or "
      "https://[*.]host"},
@@ -80,14 +84,14 @@ static int preset(struct daemon_config *config, const char *login_defs) {
 }
 
 static int check_directories(
-    const char *path, const struct daemon_config *config, char *ret_error, size_t error_size) {
-    for (char **dir = config->chromium_directories; dir && *dir; dir++)
+    const char *path, const char *key, char *const *directories, const char *example,
+    char *ret_error, size_t error_size) {
+    for (char *const *dir = directories; dir && *dir; dir++)
         if ((*dir)[0] != '/' || strstr(*dir, "/../") || strlen(*dir) > 1024) {
             snprintf(
                 ret_error, error_size,
-                "%s: [policy] chromium_directories: \"%.64s\" is not an absolute path; name "
-                "directories like /etc/chromium/policies/managed",
-                path, *dir);
+                "%s: [policy] %s: \"%.64s\" is not an absolute path; name directories like %s",
+                path, key, *dir, example);
             return -EINVAL;
         }
     return 0;
@@ -111,7 +115,14 @@ int daemon_config_read(
                 strerror(-r));
         return r;
     }
-    return check_directories(path, ret, ret_error, error_size);
+    r = check_directories(
+        path, "chromium_directories", ret->chromium_directories, "/etc/chromium/policies/managed",
+        ret_error, error_size);
+    if (r < 0)
+        return r;
+    return check_directories(
+        path, "firefox_directories", ret->firefox_directories, "/etc/firefox/policies", ret_error,
+        error_size);
 }
 
 void daemon_config_deinit(struct daemon_config *config) {

@@ -13,6 +13,8 @@ enum policy_owner { POLICY_OWNER_DEVTRUST, POLICY_OWNER_EXTERNAL };
 struct daemon_config {
     int policy_owner;            /* enum policy_owner */
     char **chromium_directories; /* NULL: the families' own places (browser_family.h) */
+    bool firefox_auto_select;    /* Firefox chooses by itself, on every site: root's opt-in */
+    char **firefox_directories;  /* of policies.json; NULL: the families' own places */
     char **allowed_patterns;    /* beyond the registrable domain of the enrolment URL; NULL: none */
     int64_t requests_per_hour;  /* per user, 1 … 1000000 */
     int64_t min_uid;            /* smallest uid of an ordinary account */

@@ -69,15 +69,28 @@ static int add_places(struct policy *policy) {
     return r;
 }
 
+static int open_firefox(struct policy *policy) {
+    const struct firefox_policy_options options = {
+        .loop = policy->options.loop,
+        .clock = policy->options.clock,
+        .state_dir_fd = policy->options.state_dir_fd,
+        .enabled = policy->options.firefox_auto_select,
+        .owner = policy->options.owner,
+        .directories = policy->options.firefox_directories,
+        .directory_owner = policy->options.directory_owner,
+    };
+    return firefox_policy_new(&options, &policy->firefox);
+}
+
 int policy_new(const struct policy_options *options, struct policy **ret) {
     struct policy_record record = {0};
-    int r = policy_record_read(options->state_dir_fd, &record);
+    int r = policy_record_read(options->state_dir_fd, POLICY_RECORD_FILE, &record);
     if (r == -EBADMSG) {
         log_event(
             LOG_LEVEL_WARNING, MSG_STORAGE,
             "policy.json was broken and is kept as policy.json.broken; the policy is rebuilt",
             LOG_ERRNO(r));
-        r = state_file_set_aside(options->state_dir_fd, "policy.json");
+        r = state_file_set_aside(options->state_dir_fd, POLICY_RECORD_FILE);
     }
     if (r < 0)
         return r;
@@ -94,6 +107,8 @@ int policy_new(const struct policy_options *options, struct policy **ret) {
     policy->remind.data = policy;
     policy->open_handles = 2;
     r = add_places(policy);
+    if (r == 0)
+        r = open_firefox(policy);
     if (r < 0) {
         policy_close(policy);
         return r;
@@ -104,6 +119,8 @@ int policy_new(const struct policy_options *options, struct policy **ret) {
 
 void policy_close(struct policy *policy) {
     size_t count = policy->place_count;
+    if (policy->firefox)
+        firefox_policy_close(policy->firefox);
     for (size_t i = 0; i < count; i++)
         uv_close((uv_handle_t *)&policy->places[i].watch, handle_closed);
     uv_close((uv_handle_t *)&policy->remind, handle_closed);
@@ -161,7 +178,7 @@ static void set_status(
 }
 
 static int save(struct policy *policy) {
-    int r = policy_record_write(policy->options.state_dir_fd, &policy->record);
+    int r = policy_record_write(policy->options.state_dir_fd, POLICY_RECORD_FILE, &policy->record);
     if (r < 0)
         log_event(
             LOG_LEVEL_ERROR, MSG_STORAGE,
@@ -402,6 +419,14 @@ void policy_release(struct policy *policy) {
     (void)policy_record_set_rules(&policy->record, NULL, NULL, 0);
     remove_places(policy, true);
     save(policy);
+}
+
+void policy_want_firefox(struct policy *policy) {
+    firefox_policy_want(policy->firefox);
+}
+
+void policy_release_firefox(struct policy *policy) {
+    firefox_policy_release(policy->firefox);
 }
 
 bool policy_ready(const struct policy *policy, int64_t *ret_since) {

@@ -25,7 +25,9 @@ struct policy_options {
     enum policy_owner owner;
     char *const *directories;      /* NULL: the known families */
     char *const *allowed_patterns; /* NULL: none */
-    uid_t directory_owner;         /* 0; tests run as somebody else */
+    bool firefox_auto_select;
+    char *const *firefox_directories; /* NULL: the known families' */
+    uid_t directory_owner;            /* 0; tests run as somebody else */
     void (*changed)(void *userdata);
     void *userdata;
 };
@@ -50,8 +52,14 @@ int policy_keep(struct policy *policy);
 /** Nobody needs rules: removes exactly what was written. */
 void policy_release(struct policy *policy);
 
-/** Whether a certificate may be asked for: the rules stand in one directory at least, or none are
- * wanted, or another tool owns the policy. *ret_since: the youngest directory's; 0: none. */
+/** Firefox's part, which does nothing without root's opt-in: it must stand before a Firefox starts,
+ * so it is wanted as long as the device is enrolled, whether or not a user is managed now. */
+void policy_want_firefox(struct policy *policy);
+void policy_release_firefox(struct policy *policy);
+
+/** Whether a certificate may be asked for: the rules stand in one Chromium directory at least, or
+ * none are wanted, or another tool owns the policy. *ret_since: the youngest directory's; 0: none.
+ * Firefox's file has no say: a running Firefox does not look at it. */
 bool policy_ready(const struct policy *policy, int64_t *ret_since);
 
 /** The member `policies` of GetStatus. NULL when memory is out. */

@@ -1,6 +1,7 @@
 /* The inside of struct policy, for policy.c and policy_status.c alone. */
 #pragma once
 
+#include "daemon/firefox_policy.h"
 #include "daemon/policy.h"
 #include "daemon/policy_record.h"
 
@@ -22,6 +23,7 @@ struct policy {
     char refused[128]; /* a pattern that was left out, escaped */
     struct place_status places[POLICY_RECORD_MAX_PLACES];
     size_t place_count;
+    struct firefox_policy *firefox;
     uv_timer_t debounce;
     uv_timer_t remind;
     unsigned reminded;

@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_NAME "policy.json"
+#define MAX_INSERTED 1024
 static const struct state_file_type file_type = {.format = "devtrust-policy", .version = 1};
 
 static void place_deinit(struct policy_place *place) {
     free(place->path);
     for (size_t i = 0; i < place->created_count; i++)
         free(place->created[i]);
+    free(place->inserted);
     *place = (struct policy_place){0};
 }
 
@@ -95,6 +96,15 @@ int policy_place_add_created(struct policy_place *place, const char *path) {
     return 0;
 }
 
+int policy_place_set_inserted(struct policy_place *place, const char *inserted) {
+    char *copy = strdup(inserted);
+    if (!copy)
+        return -ENOMEM;
+    free(place->inserted);
+    place->inserted = copy;
+    return 0;
+}
+
 void policy_record_drop(struct policy_record *record, struct policy_place *place) {
     size_t index = (size_t)(place - record->places);
     place_deinit(place);
@@ -130,7 +140,7 @@ static int read_rules(struct json_object *root, struct policy_record *record) {
 }
 
 struct place_fields {
-    const char *path;
+    const char *path, *inserted;
     int64_t since;
     struct json_object *created;
 };
@@ -141,6 +151,8 @@ static const struct json_field place_table[] = {
     JSON_FIELD(
         struct place_fields, created, "created", JSON_FIELD_ARRAY, false, 0,
         POLICY_RECORD_MAX_CREATED),
+    JSON_FIELD(
+        struct place_fields, inserted, "inserted", JSON_FIELD_STRING, false, 1, MAX_INSERTED),
 };
 
 static int read_place(struct json_object *object, struct policy_record *record) {
@@ -153,6 +165,10 @@ static int read_place(struct json_object *object, struct policy_record *record) 
     if (r < 0)
         return r;
     place->since = fields.since;
+    if (fields.inserted)
+        r = policy_place_set_inserted(place, fields.inserted);
+    if (r < 0)
+        return r;
     size_t count = fields.created ? json_object_array_length(fields.created) : 0;
     for (size_t i = 0; i < count; i++) {
         struct json_object *path = json_object_array_get_idx(fields.created, i);
@@ -165,12 +181,12 @@ static int read_place(struct json_object *object, struct policy_record *record) 
     return 0;
 }
 
-int policy_record_read(int state_dir_fd, struct policy_record *ret) {
+int policy_record_read(int state_dir_fd, const char *name, struct policy_record *ret) {
     struct json_object *root CLEANUP_JSON = NULL;
     struct json_object *places = NULL;
     struct policy_record record = {0};
 
-    int r = state_file_read(state_dir_fd, FILE_NAME, &file_type, &root);
+    int r = state_file_read(state_dir_fd, name, &file_type, &root);
     if (r == -ENOENT) {
         *ret = record;
         return 0;
@@ -207,7 +223,8 @@ static struct json_object *place_to_json(const struct policy_place *place) {
     if (!object || json_fields_add_string(object, "path", place->path) < 0 ||
         json_fields_add_int(object, "since", place->since) < 0 ||
         json_fields_add(object, "created", strings_to_json(place->created, place->created_count)) <
-            0)
+            0 ||
+        json_fields_add_string(object, "inserted", place->inserted) < 0)
         return NULL;
     return TAKE_PTR(object);
 }
@@ -232,11 +249,11 @@ static struct json_object *record_to_json(const struct policy_record *record) {
     return TAKE_PTR(root);
 }
 
-int policy_record_write(int state_dir_fd, const struct policy_record *record) {
+int policy_record_write(int state_dir_fd, const char *name, const struct policy_record *record) {
     if (!record->issuer_cn && record->place_count == 0)
-        return atomic_file_remove(state_dir_fd, FILE_NAME);
+        return atomic_file_remove(state_dir_fd, name);
     struct json_object *root CLEANUP_JSON = record_to_json(record);
     if (!root)
         return -ENOMEM;
-    return state_file_write(state_dir_fd, FILE_NAME, &file_type, root, 0600);
+    return state_file_write(state_dir_fd, name, &file_type, root, 0600);
 }

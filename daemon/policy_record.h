@@ -1,11 +1,13 @@
-/* What we put into policy directories, and since when: policy.json in the state directory. It is
- * written before the policy is, so that removal is exact after a kill at any moment: files, and
- * directories that we had to make. */
+/* What we put into policy directories, and since when: policy.json in the state directory for
+ * Chromium's, firefox-policy.json for Firefox's. It is written before the policy is, so that
+ * removal is exact after a kill at any moment: files, and directories that we had to make. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
+#define POLICY_RECORD_FILE "policy.json"
+#define POLICY_RECORD_FIREFOX_FILE "firefox-policy.json"
 #define POLICY_RECORD_MAX_PLACES 16
 #define POLICY_RECORD_MAX_CREATED 16
 
@@ -14,6 +16,7 @@ struct policy_place {
     int64_t since;                            /* our rules stand there since; seconds since 1970 */
     char *created[POLICY_RECORD_MAX_CREATED]; /* directories that we made, outermost first */
     size_t created_count;
+    char *inserted; /* Firefox: the piece that we put into a file; NULL: none */
 };
 
 struct policy_record {
@@ -24,12 +27,12 @@ struct policy_record {
     size_t place_count;
 };
 
-/** Reads policy.json; absent: an empty record. Returns 0, -EPROTO (a newer version), -EBADMSG
+/** Reads one of the two; absent: an empty record. Returns 0, -EPROTO (a newer version), -EBADMSG
  * (broken) or another negative errno. */
-int policy_record_read(int state_dir_fd, struct policy_record *ret);
+int policy_record_read(int state_dir_fd, const char *name, struct policy_record *ret);
 
 /** Writes it; an empty record removes the file. Returns 0 or a negative errno. */
-int policy_record_write(int state_dir_fd, const struct policy_record *record);
+int policy_record_write(int state_dir_fd, const char *name, const struct policy_record *record);
 void policy_record_deinit(struct policy_record *record);
 
 /** The place for a path; NULL if there is none. */
@@ -40,6 +43,9 @@ int policy_record_add(struct policy_record *record, const char *path, struct pol
 
 /** Adds a directory that is about to be made. Returns 0, -ENOSPC, -ENOMEM. */
 int policy_place_add_created(struct policy_place *place, const char *path);
+
+/** Replaces what was inserted (copied). Returns 0 or -ENOMEM. */
+int policy_place_set_inserted(struct policy_place *place, const char *inserted);
 
 /** Drops a place; later ones move up. */
 void policy_record_drop(struct policy_record *record, struct policy_place *place);

@@ -91,5 +91,7 @@ struct json_object *policy_status(const struct policy *policy) {
             return NULL;
         }
     }
+    if (array && firefox_policy_add_status(policy->firefox, array) < 0)
+        return NULL;
     return TAKE_PTR(array);
 }

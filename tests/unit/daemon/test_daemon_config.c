@@ -42,6 +42,8 @@ static void defaults(void **unused) {
     assert_int_equal(read_text("", &config), 0);
     assert_int_equal(config.policy_owner, POLICY_OWNER_DEVTRUST);
     assert_null(config.chromium_directories);
+    assert_false(config.firefox_auto_select);
+    assert_null(config.firefox_directories);
     assert_int_equal(config.requests_per_hour, 6);
     assert_int_equal(config.min_uid, 1500);
     assert_int_equal(config.request_deadline_s, 60);
@@ -58,6 +60,7 @@ static void every_key(void **unused) {
     assert_int_equal(
         read_text(
             "[policy]\nowner = external\nchromium_directories = /a/b /c\n"
+            "firefox_auto_select = yes\nfirefox_directories = /opt/firefox/distribution\n"
             "[limits]\nallowed_patterns = https://x.org\nrequests_per_hour = 1000000\n"
             "min_uid = 500\nrequest_deadline = 5s\n[server]\nstate_poll = 24h\n"
             "[paths]\nstate_dir = /s\nsocket = /r/s\nenroll_config = /e\nmachine_id = /m\n"
@@ -67,6 +70,8 @@ static void every_key(void **unused) {
     assert_int_equal(config.policy_owner, POLICY_OWNER_EXTERNAL);
     assert_string_equal(config.chromium_directories[1], "/c");
     assert_null(config.chromium_directories[2]);
+    assert_true(config.firefox_auto_select);
+    assert_string_equal(config.firefox_directories[0], "/opt/firefox/distribution");
     assert_string_equal(config.allowed_patterns[0], "https://x.org");
     assert_int_equal(config.requests_per_hour, 1000000);
     assert_int_equal(config.min_uid, 500);
@@ -88,6 +93,8 @@ static void errors_name_the_line(void **unused) {
         "[limits]\nmin_uid = 0\n",
         "[policy]\nowner = intune\n",
         "[policy]\nchromium_directories = relative\n",
+        "[policy]\nfirefox_auto_select = perhaps\n",
+        "[policy]\nfirefox_directories = /a/../b\n",
         "[paths]\nstate_dir = relative\n",
         "[log]\nlevel = loud\n",
         "[nonsense]\nx = y\n",
