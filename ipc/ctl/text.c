@@ -2,6 +2,7 @@
 #include "ipc/ctl/text.h"
 
 #include "common/log.h"
+#include "common/time_text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,32 +17,14 @@ const char *text_time(int64_t seconds, char ret[TEXT_TIME_SIZE]) {
     return ret;
 }
 
-static const struct {
-    int64_t seconds;
-    const char *one, *many;
-} units[] = {
-    {86400, "day", "days"},
-    {3600, "hour", "hours"},
-    {60, "minute", "minutes"},
-    {1, "second", "seconds"},
-};
-
 const char *text_distance(int64_t seconds, int64_t now, char ret[TEXT_TIME_SIZE]) {
     int64_t distance = 0;
-    if (__builtin_sub_overflow(seconds, now, &distance) || distance == 0 || distance == INT64_MIN) {
+    char span[TIME_TEXT_SIZE];
+    if (__builtin_sub_overflow(seconds, now, &distance) || distance == 0 || distance == INT64_MIN)
         snprintf(ret, TEXT_TIME_SIZE, "now");
-        return ret;
-    }
-    int64_t length = distance < 0 ? -distance : distance;
-    size_t i = 0;
-    /* two of a unit at least, so that 47 hours are not "1 day" */
-    while (units[i].seconds > 1 && length < 2 * units[i].seconds)
-        i++;
-    int64_t count = length / units[i].seconds;
-    const char *unit = count == 1 ? units[i].one : units[i].many;
-    snprintf(
-        ret, TEXT_TIME_SIZE, distance > 0 ? "in %" PRId64 " %s" : "%" PRId64 " %s ago", count,
-        unit);
+    else
+        snprintf(
+            ret, TEXT_TIME_SIZE, distance > 0 ? "in %s" : "%s ago", time_text_span(distance, span));
     return ret;
 }
 
