@@ -17,6 +17,8 @@ REASON(TOKEN_REFUSED, "token-refused", 5, "The server does not accept the enrolm
     "Make a new one on the server (devtrust-server token create) and enrol again.")
 REASON(SERVER_UNREACHABLE, "server-unreachable", 3, "The server cannot be reached.",
     "Check the network and the server's address; it is tried again by itself.")
+REASON(SERVER_TIMEOUT, "server-timeout", 3, "The server did not answer in time.",
+    "Check the network and whether the server is overloaded; it is tried again by itself.")
 REASON(SERVER_TLS, "server-tls", 5, "The server's TLS certificate does not verify: another CA, another name, or expired.",
     "Check the URL; with a private CA pass its pin (devtrust-server status prints it) as --ca-pin.")
 REASON(SERVER_ERROR, "server-error", 1, "The server answered with an error.",

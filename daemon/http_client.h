@@ -46,6 +46,7 @@ struct http_answer {
         reason; /* NONE: there is an HTTP answer, whatever its status (but no 3xx: REDIRECT) */
     const char *detail; /* libcurl's words, not escaped; empty if there are none */
     int status;         /* 0: no answer */
+    int64_t date_s;     /* the verified server's Date, seconds since 1970; 0: none */
     char content_type[HTTP_MAX_HEADER], etag[HTTP_MAX_HEADER], retry_after[HTTP_MAX_HEADER];
     const char *body; /* NUL-terminated; borrowed */
     size_t size;

@@ -265,10 +265,12 @@ void http_transfer_complete(struct http_transfer *transfer, CURLcode result) {
     copy_header(transfer, "Content-Type", answer.content_type);
     copy_header(transfer, "ETag", answer.etag);
     copy_header(transfer, "Retry-After", answer.retry_after);
-    int64_t date_s = transfer->date_told ? 0 : read_date(transfer);
+    answer.date_s = read_date(transfer);
+    bool date_told = transfer->date_told;
     unlink_transfer(transfer);
     transfer->done(&answer, transfer->userdata);
     release(transfer);
-    tell_date(client, date_s); /* last: whoever is told may close the client */
+    if (!date_told)
+        tell_date(client, answer.date_s); /* last: whoever is told may close the client */
     http_client_transfer_gone(client);
 }

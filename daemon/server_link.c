@@ -23,7 +23,7 @@
 #define REPORTS_DIR "reports"
 #define MAX_CLOCK_DIFFERENCE_S 300
 #define MAX_PATH 4096
-#define PARTS 5 /* enrolment, renewal, push, sync, reports */
+#define PARTS 6 /* enrolment, renewal, push, sync, reports, probe */
 
 static void tell_status(void *userdata) {
     struct server_link *link = userdata;
@@ -50,9 +50,9 @@ static void on_date(int64_t server_s, void *userdata) {
 
 static void on_client_closed(void *userdata);
 
-int server_link_open_client(
-    struct server_link *link, const struct device_identity *identity, struct http_client **ret) {
-    const struct http_client_options options = {
+static struct http_client_options client_options(
+    struct server_link *link, const struct device_identity *identity) {
+    return (struct http_client_options){
         .loop = link->options.loop,
         .ca_pin = identity->server.has_pin ? identity->server.ca_pin : NULL,
         .certificate = identity->certificate,
@@ -61,6 +61,11 @@ int server_link_open_client(
         .date_seen = on_date,
         .userdata = link,
     };
+}
+
+int server_link_open_client(
+    struct server_link *link, const struct device_identity *identity, struct http_client **ret) {
+    const struct http_client_options options = client_options(link, identity);
     return http_client_new(&options, ret);
 }
 
@@ -227,7 +232,8 @@ static int make_parts(struct server_link *link) {
     r = r < 0 ? r : make_enrolment_parts(link);
     r = r < 0 ? r : push_stream_new(&push, &link->push);
     r = r < 0 ? r : state_sync_new(&sync, &link->sync);
-    return r < 0 ? r : server_report_new(&reports, &link->reports);
+    r = r < 0 ? r : server_report_new(&reports, &link->reports);
+    return r < 0 ? r : server_probe_new(link->options.loop, link->options.clock, 0, &link->probe);
 }
 
 int server_link_new(const struct server_link_options *options, struct server_link **ret) {
@@ -279,6 +285,7 @@ void server_link_close(struct server_link *link, void (*closed)(void *), void *u
     state_sync_close(link->sync, on_client_closed, link);
     server_report_close(link->reports, on_client_closed, link);
     device_renewal_close(link->renewal, on_client_closed, link);
+    server_probe_close(link->probe, on_client_closed, link);
     struct http_client *client = TAKE_PTR(link->client);
     struct enrolment *enrolment = link->enrolment;
     if (client)
@@ -341,6 +348,18 @@ void server_link_cancel(struct server_link *link, void *userdata) {
 
 int server_link_report(struct server_link *link, struct json_object *report) {
     return server_report_add(link->reports, report);
+}
+
+int server_link_probe(struct server_link *link, server_probe_done done, void *userdata) {
+    if (!link->identity)
+        return -ENOTCONN;
+    const struct http_client_options options = client_options(link, link->identity);
+    return server_probe_ask(
+        link->probe, &options, link->identity->server.url, link->identity->uuid, done, userdata);
+}
+
+void server_link_probe_cancel(struct server_link *link, const void *userdata) {
+    server_probe_cancel(link->probe, userdata);
 }
 
 X509 *server_link_trust_root(struct server_link *link) {

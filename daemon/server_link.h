@@ -1,10 +1,11 @@
 /* The device's side of the server: identity, enrolment, push, desired state, signing, reports. One
  * object that the rest of the daemon sees; behind it device_identity, enrolment, est_client,
- * http_client, sse_parser, push_stream, server_report. Everything runs on the libuv loop and
- * answers by callback, never from inside the call. */
+ * http_client, sse_parser, push_stream, server_probe, server_report. Everything runs on the libuv
+ * loop and answers by callback, never from inside the call. */
 #pragma once
 
 #include "daemon/desired_state.h"
+#include "daemon/server_probe.h"
 
 #include "common/clock.h"
 #include "common/random.h"
@@ -96,6 +97,11 @@ const struct desired_state *server_link_state(struct server_link *link);
  * Returns 0 or -ENOMEM. */
 int server_link_status(
     struct server_link *link, struct json_object **ret_enrolment, struct json_object **ret_push);
+
+/** Asks the server over a connection of its own (server_probe.h): `done` once, from the loop,
+ * unless cancelled. Returns 0, -ENOTCONN (not enrolled), -EBUSY, or another negative errno. */
+int server_link_probe(struct server_link *link, server_probe_done done, void *userdata);
+void server_link_probe_cancel(struct server_link *link, const void *userdata);
 
 /** Fetches the desired state now (a hint from outside: resume, network back). */
 void server_link_refresh(struct server_link *link);

@@ -28,6 +28,7 @@ struct server_link {
     struct push_stream *push;
     struct state_sync *sync;
     struct server_report *reports;
+    struct server_probe *probe;
     struct server_signing *signing;
 };
 
