@@ -9,6 +9,7 @@
 #include "ipc/varlink_server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +19,10 @@ struct agent {
     int64_t uid;
     struct varlink_call *call;
     int64_t revision;
-    char *shown;         /* the snapshot that was sent last, as text; NULL: none yet */
+    char *shown; /* the snapshot that was sent last, as text; NULL: none yet */
+    char version[AGENT_VERSION_SIZE];
     char inspection[37]; /* empty: none open */
+    unsigned inspection_want;
 };
 
 struct agents {
@@ -62,6 +65,11 @@ bool agents_is_attached(const struct agents *agents, int64_t uid) {
     return find(agents, uid) != NULL;
 }
 
+const char *agents_version(const struct agents *agents, int64_t uid) {
+    const struct agent *agent = find(agents, uid);
+    return agent ? agent->version : NULL;
+}
+
 static void unlink_agent(struct agent *agent) {
     for (struct agent **link = &agent->agents->first; *link; link = &(*link)->next)
         if (*link == agent) {
@@ -84,7 +92,11 @@ static int add_inspection(const struct agent *agent, struct json_object *snapsho
     if (!agent->inspection[0])
         return 0;
     inspection = json_object_new_object();
-    if (!inspection || json_fields_add_string(inspection, "id", agent->inspection) < 0)
+    if (!inspection || json_fields_add_string(inspection, "id", agent->inspection) < 0 ||
+        ((agent->inspection_want & AGENT_INSPECT_FULL) &&
+         json_fields_add_bool(inspection, "full", true) < 0) ||
+        ((agent->inspection_want & AGENT_INSPECT_REPAIR) &&
+         json_fields_add_bool(inspection, "repair", true) < 0))
         return -ENOMEM;
     return json_fields_add(snapshot, "inspection", TAKE_PTR(inspection));
 }
@@ -115,10 +127,15 @@ void agents_changed(struct agents *agents, int64_t uid) {
         show(agent);
 }
 
-void agents_watch(struct agents *agents, int64_t uid, struct varlink_call *call) {
+void agents_watch(
+    struct agents *agents, int64_t uid, const char *version, struct varlink_call *call) {
     struct agent *older = find(agents, uid);
     struct agent *agent = calloc(1, sizeof(*agent));
 
+    if (older && agent) { /* what was asked of the older one is asked of the newer */
+        memcpy(agent->inspection, older->inspection, sizeof(agent->inspection));
+        agent->inspection_want = older->inspection_want;
+    }
     if (older) {
         unlink_agent(older);
         varlink_call_error(older->call, "io.devtrust.Agent.Replaced", NULL);
@@ -134,6 +151,7 @@ void agents_watch(struct agents *agents, int64_t uid, struct varlink_call *call)
     agent->agents = agents;
     agent->uid = uid;
     agent->call = call;
+    snprintf(agent->version, sizeof(agent->version), "%s", version);
     agent->next = agents->first;
     agents->first = agent;
     varlink_call_on_cancel(call, call_ended, agent);
@@ -142,13 +160,17 @@ void agents_watch(struct agents *agents, int64_t uid, struct varlink_call *call)
     agents_changed(agents, uid);
 }
 
-int agents_inspect(struct agents *agents, int64_t uid, const char **ret_id) {
+int agents_inspect(struct agents *agents, int64_t uid, unsigned want, const char **ret_id) {
     struct agent *agent = find(agents, uid);
+    char id[sizeof(agent->inspection)];
     if (!agent)
         return -ENOTCONN;
-    if (!agent->inspection[0] && random_uuid(agents->options.random, agent->inspection) < 0) {
-        agent->inspection[0] = '\0';
-        return -EIO;
+    bool open = agent->inspection[0];
+    if (!open || (want & ~agent->inspection_want) != 0) {
+        if (random_uuid(agents->options.random, id) < 0)
+            return -EIO;
+        memcpy(agent->inspection, id, sizeof(id));
+        agent->inspection_want = open ? agent->inspection_want | want : want;
     }
     *ret_id = agent->inspection;
     show(agent);

@@ -27,18 +27,32 @@ int agents_new(const struct agents_options *options, struct agents **ret);
 /** After the Varlink server has closed. Takes NULL, returns NULL. */
 struct agents *agents_free(struct agents *agents);
 
+#define AGENT_VERSION_SIZE 65 /* with NUL */
+
 /** Takes a Watch call over: ends an older one of this uid with Replaced, sends the first snapshot.
- */
-void agents_watch(struct agents *agents, int64_t uid, struct varlink_call *call);
+ * `version`: as the agent says it, shorter than AGENT_VERSION_SIZE. */
+void agents_watch(
+    struct agents *agents, int64_t uid, const char *version, struct varlink_call *call);
 
 bool agents_is_attached(const struct agents *agents, int64_t uid);
+
+/** The version of this uid's agent; NULL: none is attached. Borrowed until it goes. */
+const char *agents_version(const struct agents *agents, int64_t uid);
 
 /** The snapshot of this uid may be another. */
 void agents_changed(struct agents *agents, int64_t uid);
 
-/** Asks the agent what is in its stores; *ret_id is the inspection's id, the open one's if there is
- * one (borrowed until it is answered). Returns 0, -ENOTCONN (no agent), -EIO. */
-int agents_inspect(struct agents *agents, int64_t uid, const char **ret_id);
+/** What an inspection is about; a set. */
+enum agent_inspection {
+    AGENT_INSPECT_CERTIFICATES = 0,
+    AGENT_INSPECT_FULL = 1,   /* stores and browsers, too */
+    AGENT_INSPECT_REPAIR = 2, /* what is ours is put in order first */
+};
+
+/** Asks the agent to look at its stores; *ret_id is the inspection's id (borrowed until it is
+ * answered): that of the open one, if it says as much; else a new one, whose answer stands for that
+ * of the open one. Returns 0, -ENOTCONN (no agent), -EIO. */
+int agents_inspect(struct agents *agents, int64_t uid, unsigned want, const char **ret_id);
 
 /** An answer has come: true if it is to the open inspection, which is closed by it. */
 bool agents_inspected(struct agents *agents, int64_t uid, const char *id);

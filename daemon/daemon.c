@@ -135,8 +135,10 @@ static void agent_attached(int64_t uid, void *userdata) {
 
 static void agent_detached(int64_t uid, void *userdata) {
     struct daemon *daemon = userdata;
-    if (!daemon->closing)
-        users_agent_detached(daemon->users, uid);
+    if (daemon->closing)
+        return;
+    users_agent_detached(daemon->users, uid);
+    inspections_agent_gone(daemon->inspections, uid);
 }
 
 static void state_changed(const struct desired_state *state, void *userdata) {
@@ -244,7 +246,7 @@ static int open_users(struct daemon *daemon) {
     if (r == 0)
         r = agents_new(&agents, &daemon->agents);
     if (r == 0)
-        r = inspections_new(daemon->loop, daemon->agents, &daemon->inspections);
+        r = inspections_new(daemon->loop, &clock_system, daemon->agents, &daemon->inspections);
     if (r < 0)
         return r;
     const struct users_options users = {

@@ -61,7 +61,9 @@ struct watch_fields {
 };
 
 static const struct json_field watch_table[] = {
-    JSON_FIELD(struct watch_fields, version, "version", JSON_FIELD_STRING, true, 1, 64),
+    JSON_FIELD(
+        struct watch_fields, version, "version", JSON_FIELD_STRING, true, 1,
+        AGENT_VERSION_SIZE - 1),
 };
 
 void daemon_agent_watch(struct varlink_call *call, void *userdata) {
@@ -73,7 +75,7 @@ void daemon_agent_watch(struct varlink_call *call, void *userdata) {
             varlink_call_parameters(call), watch_table, ARRAY_LENGTH(watch_table), &fields,
             &field) < 0)
         return varlink_call_invalid_parameter(call, field);
-    agents_watch(daemon->agents, (int64_t)varlink_call_uid(call), call);
+    agents_watch(daemon->agents, (int64_t)varlink_call_uid(call), fields.version, call);
 }
 
 /* ---- Submit ---- */
@@ -292,7 +294,7 @@ void daemon_agent_renew(struct varlink_call *call, void *userdata) {
 
 struct inspected_fields {
     const char *id;
-    struct json_object *certificates, *stores;
+    struct json_object *certificates, *stores, *checks, *actions;
 };
 
 static const struct json_field inspected_table[] = {
@@ -300,6 +302,12 @@ static const struct json_field inspected_table[] = {
     JSON_FIELD(
         struct inspected_fields, certificates, "certificates", JSON_FIELD_ARRAY, true, 0, 64),
     JSON_FIELD(struct inspected_fields, stores, "stores", JSON_FIELD_ARRAY, true, 0, 64),
+    JSON_FIELD(
+        struct inspected_fields, checks, "checks", JSON_FIELD_ARRAY, false, 0,
+        INSPECTION_MAX_CHECKS),
+    JSON_FIELD(
+        struct inspected_fields, actions, "actions", JSON_FIELD_ARRAY, false, 0,
+        INSPECTION_MAX_ACTIONS),
 };
 
 void daemon_agent_inspected(struct varlink_call *call, void *userdata) {
@@ -311,8 +319,10 @@ void daemon_agent_inspected(struct varlink_call *call, void *userdata) {
             varlink_call_parameters(call), inspected_table, ARRAY_LENGTH(inspected_table), &fields,
             &field) < 0)
         return varlink_call_invalid_parameter(call, field);
+    const struct inspection_answer answer = {
+        .certificates = fields.certificates, .checks = fields.checks, .actions = fields.actions};
     if (!inspections_answer(
-            daemon->inspections, (int64_t)varlink_call_uid(call), fields.id, fields.certificates))
+            daemon->inspections, (int64_t)varlink_call_uid(call), fields.id, &answer))
         return varlink_call_error(call, ERROR("StaleRequest"), NULL);
     varlink_call_reply(call, NULL);
 }

@@ -1,7 +1,6 @@
-/* io.devtrust.Device: for people and tools. A user sees and moves his own affairs, root
- * everybody's. */
-#include "daemon/daemon.h"
+/* io.devtrust.Device: for people and tools. */
 #include "daemon/daemon_methods.h"
+#include "daemon/device_call.h"
 #include "daemon/user_calls.h"
 #include "daemon/user_view.h"
 
@@ -18,18 +17,6 @@
 #include <string.h>
 
 #define TOKEN_MAX 512
-
-static void fail(struct varlink_call *call, enum reason reason) {
-    struct json_object *object = json_object_new_object();
-    (void)json_fields_add_string(object, "code", reason_code(reason));
-    (void)json_fields_add_string(object, "text", reason_text(reason));
-    (void)json_fields_add_string(object, "remedy", reason_remedy(reason));
-    varlink_call_error(call, "io.devtrust.Device.Failed", object);
-}
-
-static bool is_root(const struct varlink_call *call) {
-    return varlink_call_uid(call) == 0;
-}
 
 /* ---- GetStatus ---- */
 
@@ -51,11 +38,17 @@ static struct json_object *desired_to_json(const struct desired_state *state) {
 /* While distribution is off, and all is removed, nobody is managed: then a user sees no entry, root
  * why. */
 static bool may_see(const struct varlink_call *call, const struct user *user) {
-    if (is_root(call))
+    if (device_call_is_root(call))
         return true;
     return user_serves(user, (int64_t)varlink_call_uid(call)) &&
            !(user->record.state == USER_ABSENT &&
              user_view_reason(user) == REASON_DISTRIBUTION_OFF);
+}
+
+static int add_agent_version(
+    const struct daemon *daemon, const struct user *user, struct json_object *object) {
+    return json_fields_add_string(
+        object, "agent_version", agents_version(daemon->agents, user_uid(user)));
 }
 
 static struct json_object *users_to_json(struct daemon *daemon, const struct varlink_call *call) {
@@ -65,7 +58,8 @@ static struct json_object *users_to_json(struct daemon *daemon, const struct var
         if (!may_see(call, user))
             continue;
         struct json_object *object = user_view_status(user);
-        if (!object || json_object_array_add(array, object) < 0) {
+        if (!object || add_agent_version(daemon, user, object) < 0 ||
+            json_object_array_add(array, object) < 0) {
             json_object_put(object);
             return NULL;
         }
@@ -79,7 +73,7 @@ void daemon_device_get_status(struct varlink_call *call, void *userdata) {
     struct json_object *reply CLEANUP_JSON = json_object_new_object();
 
     if (server_link_status(daemon->link, &enrolment, &push) < 0)
-        return fail(call, REASON_NO_MEMORY);
+        return device_call_fail(call, REASON_NO_MEMORY);
     int r = json_fields_add(reply, "enrolment", enrolment);
     if (json_fields_add(reply, "push", push) < 0)
         r = -ENOMEM;
@@ -88,70 +82,104 @@ void daemon_device_get_status(struct varlink_call *call, void *userdata) {
         json_fields_add(reply, "desired", desired_to_json(server_link_state(daemon->link))) < 0 ||
         json_fields_add(reply, "policies", policy_status(daemon->policy)) < 0 ||
         json_fields_add(reply, "users", users_to_json(daemon, call)) < 0)
-        return fail(call, REASON_NO_MEMORY);
+        return device_call_fail(call, REASON_NO_MEMORY);
     varlink_call_reply(call, TAKE_PTR(reply));
-}
-
-/* ---- whom a call is about ---- */
-
-struct user_fields {
-    const char *user;
-    bool all;
-};
-
-static const struct json_field user_table[] = {
-    JSON_FIELD(struct user_fields, user, "user", JSON_FIELD_STRING, false, 1, USER_NAME_SIZE - 1),
-    JSON_FIELD(struct user_fields, all, "all", JSON_FIELD_BOOL, false, 0, 0),
-};
-
-static int read_user_fields(struct varlink_call *call, struct user_fields *ret) {
-    const char *field = NULL;
-    int r = json_fields_read(
-        varlink_call_parameters(call), user_table, ARRAY_LENGTH(user_table), ret, &field);
-    if (r < 0)
-        varlink_call_invalid_parameter(call, field);
-    return r;
-}
-
-/* One user by name, or the caller. Answers the call where there is none. */
-static struct user *one_user(struct daemon *daemon, struct varlink_call *call, const char *name) {
-    int64_t uid = (int64_t)varlink_call_uid(call);
-    struct user *user =
-        name ? users_find_by_name(daemon->users, name) : users_find_by_uid(daemon->users, uid);
-
-    /* who may not ask is not told whether there is such a user */
-    if (name && !is_root(call) && (!user || !user_serves(user, uid)))
-        fail(call, REASON_NOT_PERMITTED);
-    else if (!user)
-        fail(call, name ? REASON_NO_SUCH_USER : REASON_NOT_MANAGED);
-    else
-        return user;
-    return NULL;
 }
 
 /* ---- GetCertificates ---- */
 
+static enum reason missing_reason(const struct inspected_user *one) {
+    switch (one->outcome) {
+    case INSPECTION_NO_AGENT:
+        return REASON_NO_AGENT;
+    case INSPECTION_NOTHING:
+        return REASON_NO_CERTIFICATE;
+    case INSPECTION_TIMEOUT:
+        return REASON_AGENT_TIMEOUT;
+    default:
+        return REASON_NONE;
+    }
+}
+
+static struct json_object *missing_to_json(const struct inspection *inspection) {
+    struct json_object *array CLEANUP_JSON = json_object_new_array();
+    for (size_t i = 0; array && i < inspection_count(inspection); i++) {
+        const struct inspected_user *one = inspection_get(inspection, i);
+        enum reason reason = missing_reason(one);
+        if (reason == REASON_NONE)
+            continue;
+        struct json_object *object CLEANUP_JSON = json_object_new_object();
+        if (!object || json_fields_add_string(object, "user", one->owner.name) < 0 ||
+            json_fields_add_string(object, "code", reason_code(reason)) < 0 ||
+            json_object_array_add(array, object) < 0)
+            return NULL;
+        object = NULL;
+    }
+    return TAKE_PTR(array);
+}
+
+struct certificates_call {
+    struct varlink_call *call;
+    struct inspection *inspection;
+};
+
+static void certificates_cancelled(
+    struct varlink_call *call __attribute__((unused)), void *userdata) {
+    struct certificates_call *state = userdata;
+    inspection_end(state->inspection);
+    free(state);
+}
+
+static void certificates_inspected(struct inspection *inspection, void *userdata) {
+    struct certificates_call *state = userdata;
+    struct varlink_call *call = state->call;
+    struct json_object *reply CLEANUP_JSON = json_object_new_object();
+    struct json_object *missing = missing_to_json(inspection);
+
+    free(state);
+    int r = json_fields_add(reply, "missing", missing);
+    if (json_fields_add(
+            reply, "certificates", json_object_get(inspection_certificates(inspection))) < 0)
+        r = -ENOMEM;
+    inspection_end(inspection);
+    if (r < 0)
+        return device_call_fail(call, REASON_NO_MEMORY);
+    varlink_call_reply(call, TAKE_PTR(reply));
+}
+
+static void inspect(
+    struct daemon *daemon, struct varlink_call *call, struct user *const *users, size_t count) {
+    struct certificates_call *state = calloc(1, sizeof(*state));
+    if (!state)
+        return device_call_fail(call, REASON_NO_MEMORY);
+    state->call = call;
+    if (inspections_begin(
+            daemon->inspections, users, count, AGENT_INSPECT_CERTIFICATES, certificates_inspected,
+            state, &state->inspection) < 0) {
+        free(state);
+        return device_call_fail(call, REASON_NO_MEMORY);
+    }
+    varlink_call_on_cancel(call, certificates_cancelled, state);
+    if (!inspection_is_open(state->inspection))
+        certificates_inspected(state->inspection, state);
+}
+
 void daemon_device_get_certificates(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
-    struct user_fields fields = {0};
+    struct device_call_whom whom = {0};
+    struct user **list CLEANUP_FREE = NULL;
+    size_t count = 0;
 
-    if (read_user_fields(call, &fields) < 0)
+    if (device_call_read_whom(call, &whom) < 0)
         return;
-    if (!fields.all) {
-        struct user *user = one_user(daemon, call, fields.user);
+    if (!whom.all) {
+        struct user *user = device_call_user(daemon, call, whom.user);
         if (user)
-            inspections_begin(daemon->inspections, call, &user, 1);
+            inspect(daemon, call, &user, 1);
         return;
     }
-    if (!is_root(call))
-        return fail(call, REASON_NOT_PERMITTED);
-    size_t count = users_count(daemon->users);
-    struct user **list CLEANUP_FREE = calloc(count ? count : 1, sizeof(struct user *));
-    if (!list)
-        return fail(call, REASON_NO_MEMORY);
-    for (size_t i = 0; i < count; i++)
-        list[i] = users_get(daemon->users, i);
-    inspections_begin(daemon->inspections, call, list, count);
+    if (device_call_all_users(daemon, call, &list, &count) == 0)
+        inspect(daemon, call, list, count);
 }
 
 /* ---- Enroll ---- */
@@ -187,7 +215,7 @@ static void enrolled(enum reason reason, const char *device_uuid, void *userdata
             (void)user_hold(users_get(enroll->daemon->users, i), false);
     }
     if (call && reason != REASON_NONE) {
-        fail(call, reason);
+        device_call_fail(call, reason);
     } else if (call) {
         struct json_object *reply = json_object_new_object();
         (void)json_fields_add_string(reply, "device_uuid", device_uuid);
@@ -221,7 +249,7 @@ void daemon_device_enroll(struct varlink_call *call, void *userdata) {
     if (!enroll || r < 0) {
         free(enroll);
         secret_free(token);
-        return fail(call, REASON_NO_MEMORY);
+        return device_call_fail(call, REASON_NO_MEMORY);
     }
     *enroll = (struct enroll_call){.daemon = daemon, .call = call};
     varlink_call_on_cancel(call, enroll_cancelled, enroll);
@@ -231,7 +259,7 @@ void daemon_device_enroll(struct varlink_call *call, void *userdata) {
     free(enroll);
     if (r == -EINVAL)
         return varlink_call_invalid_parameter(call, "url");
-    fail(call, r == -EBUSY ? REASON_BUSY : REASON_STORAGE);
+    device_call_fail(call, r == -EBUSY ? REASON_BUSY : REASON_STORAGE);
 }
 
 /* ---- Renew ---- */
@@ -277,9 +305,9 @@ static void renew_all(struct daemon *daemon, struct varlink_call *call) {
     struct json_object *ids CLEANUP_JSON = json_object_new_array();
     int r = server_link_hold(daemon->link, false);
     if (r == -ENOTCONN)
-        return fail(call, REASON_NOT_ENROLLED);
+        return device_call_fail(call, REASON_NOT_ENROLLED);
     if (r < 0 || !ids)
-        return fail(call, REASON_STORAGE);
+        return device_call_fail(call, REASON_STORAGE);
     daemon_refresh_hold(daemon);
     for (size_t i = 0; i < users_count(daemon->users); i++) {
         struct user *user = users_get(daemon->users, i);
@@ -292,23 +320,23 @@ static void renew_all(struct daemon *daemon, struct varlink_call *call) {
 
 void daemon_device_renew(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
-    struct user_fields fields = {0};
+    struct device_call_whom whom = {0};
     struct json_object *ids CLEANUP_JSON = json_object_new_array();
 
-    if (read_user_fields(call, &fields) < 0)
+    if (device_call_read_whom(call, &whom) < 0)
         return;
-    if (is_root(call) && !fields.user)
+    if (device_call_is_root(call) && !whom.user)
         return renew_all(daemon, call);
-    struct user *user = one_user(daemon, call, fields.user);
+    struct user *user = device_call_user(daemon, call, whom.user);
     if (!user)
         return;
     bool was_held = user->record.held;
-    if (was_held && is_root(call) && user_hold(user, false) < 0)
-        return fail(call, REASON_STORAGE);
+    if (was_held && device_call_is_root(call) && user_hold(user, false) < 0)
+        return device_call_fail(call, REASON_STORAGE);
     enum reason reason = renew_user(daemon, user, ids);
     /* an ended hold is an answer, even if the request comes only after the removal */
-    if (reason != REASON_NONE && !(was_held && is_root(call)))
-        return fail(call, reason);
+    if (reason != REASON_NONE && !(was_held && device_call_is_root(call)))
+        return device_call_fail(call, reason);
     reply_ids(call, ids);
 }
 
@@ -316,24 +344,24 @@ void daemon_device_renew(struct varlink_call *call, void *userdata) {
 
 void daemon_device_remove(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
-    struct user_fields fields = {0};
+    struct device_call_whom whom = {0};
 
-    if (read_user_fields(call, &fields) < 0)
+    if (device_call_read_whom(call, &whom) < 0)
         return;
-    if (fields.user) {
-        struct user *user = one_user(daemon, call, fields.user);
+    if (whom.user) {
+        struct user *user = device_call_user(daemon, call, whom.user);
         if (!user)
             return;
         int r = user_hold(user, true);
         if (r < 0)
-            return fail(call, r == -EPROTO ? REASON_NEWER_STATE : REASON_STORAGE);
+            return device_call_fail(call, r == -EPROTO ? REASON_NEWER_STATE : REASON_STORAGE);
         return varlink_call_reply(call, NULL);
     }
     int r = server_link_hold(daemon->link, true);
     if (r == -ENOTCONN)
-        return fail(call, REASON_NOT_ENROLLED);
+        return device_call_fail(call, REASON_NOT_ENROLLED);
     if (r < 0)
-        return fail(call, REASON_STORAGE);
+        return device_call_fail(call, REASON_STORAGE);
     log_event(
         LOG_LEVEL_NOTICE, MSG_USER_STATE, "Local root removes everything and holds it so",
         LOG_NUMBER("PEER_UID", varlink_call_uid(call)));
