@@ -130,12 +130,50 @@ REASON(WRONG_CERTIFICATE, "wrong-certificate", 1, "The certificate presented is 
     "Choose the certificate whose name ends in Device Trust Certificate and eight digits; restart the browser to be asked again.")
 REASON(CHECK_FAILED, "check-failed", 1, "The browser did not complete the check.",
     "Allow cookies for this site and reload; the check host name must resolve to the portal.")
+/* what a doctor finds, on the device */
+REASON(ENROLLING, "enrolling", 1, "The device is being enrolled; the server has not answered yet.",
+    "Wait a minute; it is tried again by itself.")
+REASON(NOT_YET_VALID, "not-yet-valid", 1, "The certificate is not valid yet by this device's clock.",
+    "Set the clock (timedatectl).")
+REASON(RENEWAL_OVERDUE, "renewal-overdue", 1, "The certificate should have been renewed by now.",
+    "Mend what the other checks name; it is tried again by itself, or at once by: devtrustctl repair.")
+REASON(DEVICE_KEY, "device-key", 1, "The file of the device's key is missing, or no plain file.",
+    "Restore it from a backup before devtrustd restarts, or enrol again: devtrustctl enroll URL --token-file FILE.")
+REASON(PUSH_DOWN, "push-down", 1, "The push channel to the server is closed; changes arrive late, by polling.",
+    "Run: devtrustctl repair. It is opened again by itself, too, after growing pauses.")
+REASON(PUSH_SILENT, "push-silent", 1, "The push channel is open, but its pings do not come.",
+    "Wait a minute: a channel that stays silent is opened anew by itself.")
+REASON(STATE_BEHIND, "state-behind", 1, "The server has a newer desired state than this device.",
+    "Run: devtrustctl repair.")
+REASON(STATE_AHEAD, "state-ahead", 1, "The server's desired state is older than what this device has taken from it.",
+    "Ask the administrator: the server seems to run on an older copy of its files.")
+REASON(POLICY_MISSING, "policy-missing", 1, "Our browser policy file is not there.",
+    "Run: devtrustctl repair (as root).")
+REASON(POLICY_CHANGED, "policy-changed", 1, "Our browser policy file is not as it was written.",
+    "Run: devtrustctl repair (as root).")
+REASON(BROWSER_NO_POLICY, "browser-no-policy", 1, "This browser has no policy of ours: it asks which certificate to present.",
+    "Make its policy directory, root-owned, mode 0755; then run: devtrustctl repair (as root).")
+REASON(DISK_LOW, "disk-low", 1, "Little space is left on the file system.", "Free space; near full, nothing can be renewed.")
+REASON(DISK_FULL, "disk-full", 1, "The file system is full.", "Free space; until then nothing can be renewed or repaired.")
+REASON(PERMISSIONS, "permissions", 1, "A file or directory has the wrong owner, or is open to others.",
+    "Give it the owner and the mode that the text names (chown, chmod).")
+REASON(USER_WAITING, "user-waiting", 1, "The certificate is on its way; its turn has not come yet.",
+    "Wait, or do not: devtrustctl repair.")
+REASON(REMOVING, "removing", 1, "Everything of ours is being removed from this user's stores.",
+    "Wait; the user's agent does it as soon as it can.")
+REASON(VERSION_MISMATCH, "version-mismatch", 1, "Programs of different versions run together.",
+    "Restart what is older: systemctl restart devtrustd, or the user's devtrust-agent.")
+REASON(CHECKS_LEFT_OUT, "checks-left-out", 1, "There are more checks than fit into one answer.",
+    "Ask for one user: devtrustctl doctor --user NAME.")
 /* the local tool */
 REASON(USAGE, "usage", 2, "The command line is not as it should be.", "Run the command with --help.")
 REASON(DAEMON_UNREACHABLE, "daemon-unreachable", 3, "devtrustd cannot be reached.",
     "Start it: systemctl start devtrustd.")
 REASON(DAEMON_NOT_ROOT, "daemon-not-root", 4, "What listens on the socket does not run as root; it is not trusted.",
     "Stop the impostor and start devtrustd.")
+REASON(SOCKET_DIRECTORY, "socket-directory", 3, "The directory of devtrustd's socket is missing, or not root's alone.",
+    "Make it root-owned, mode 0755, no symbolic link; then: systemctl restart devtrustd.")
+REASON(FILE_EXISTS, "file-exists", 2, "The file exists already; nothing is ever overwritten.", "Name another file.")
 REASON(NOT_PERMITTED, "not-permitted", 4, "This needs root.", "Run it with sudo.")
 REASON(BUSY, "busy", 1, "Another operation of this kind is running.", "Try again in a moment.")
 REASON(NO_SUCH_USER, "no-such-user", 1, "No managed user of that name on this device.", "Run: devtrustctl status.")

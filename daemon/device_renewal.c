@@ -333,6 +333,13 @@ void device_renewal_watch(
         schedule(renewal);
 }
 
+void device_renewal_hurry(struct device_renewal *renewal) {
+    bool waits = renewal->identity && !renewal->request && !renewal->proof &&
+                 uv_is_active((uv_handle_t *)&renewal->retry);
+    if (waits && renewal->reason != REASON_NONE)
+        uv_timer_start(&renewal->retry, on_retry, 0, 0);
+}
+
 bool device_renewal_is_watching(const struct device_renewal *renewal) {
     return renewal->identity != NULL;
 }

@@ -58,6 +58,7 @@ struct push_stream {
     uint64_t lines; /* the parser's count when the watchdog was set */
     int64_t connected_ms;
     int64_t last_line_s, last_event_s; /* wall clock */
+    int64_t last_line_ms;              /* monotonic */
     int64_t ping_s;
 
     /* the newest event that has not been told yet; older ones say nothing more */
@@ -114,6 +115,7 @@ static void set_watchdog(struct push_stream *stream) {
     uv_timer_start(&stream->watchdog, on_dead, limit_ms, 0);
     stream->lines = stream->parser.lines;
     stream->last_line_s = clock_wall_s(stream->options.clock);
+    stream->last_line_ms = clock_monotonic_ms(stream->options.clock);
 }
 
 /* An event that another hub wrote in its own words is still a hint. */
@@ -255,6 +257,15 @@ bool push_stream_is_connected(const struct push_stream *stream) {
 
 int64_t push_stream_last_event_s(const struct push_stream *stream) {
     return stream->last_event_s;
+}
+
+int64_t push_stream_silent_ms(const struct push_stream *stream) {
+    return stream->connected ? clock_monotonic_ms(stream->options.clock) - stream->last_line_ms
+                             : -1;
+}
+
+int64_t push_stream_ping_s(const struct push_stream *stream) {
+    return stream->ping_s;
 }
 
 enum reason push_stream_reason(const struct push_stream *stream) {

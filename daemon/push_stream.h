@@ -40,4 +40,9 @@ void push_stream_refresh(struct push_stream *stream);
 bool push_stream_is_used(const struct push_stream *stream); /* by push_stream_use() */
 bool push_stream_is_connected(const struct push_stream *stream);
 int64_t push_stream_last_event_s(const struct push_stream *stream); /* 0: none yet */
-enum reason push_stream_reason(const struct push_stream *stream);   /* NONE while connected */
+
+/** How long no line has come on the open stream, in ms; -1: it is not open. */
+int64_t push_stream_silent_ms(const struct push_stream *stream);
+int64_t push_stream_ping_s(const struct push_stream *stream); /* the interval of its pings */
+
+enum reason push_stream_reason(const struct push_stream *stream); /* NONE while connected */

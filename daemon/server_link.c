@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define REPORTS_DIR "reports"
-#define MAX_CLOCK_DIFFERENCE_S 300
 #define MAX_PATH 4096
 #define PARTS 6 /* enrolment, renewal, push, sync, reports, probe */
 
@@ -34,7 +33,8 @@ static void tell_status(void *userdata) {
 static void on_date(int64_t server_s, void *userdata) {
     struct server_link *link = userdata;
     int64_t difference = clock_wall_s(link->options.clock) - server_s;
-    bool wrong = difference > MAX_CLOCK_DIFFERENCE_S || difference < -MAX_CLOCK_DIFFERENCE_S;
+    bool wrong =
+        difference > SERVER_MAX_CLOCK_DIFFERENCE_S || difference < -SERVER_MAX_CLOCK_DIFFERENCE_S;
     if (wrong == link->clock_wrong)
         return;
     link->clock_wrong = wrong;
@@ -380,6 +380,16 @@ const char *server_link_url(struct server_link *link) {
 
 const struct desired_state *server_link_state(struct server_link *link) {
     return state_sync_current(link->sync);
+}
+
+void server_link_repair(struct server_link *link) {
+    int64_t now_ms = clock_monotonic_ms(link->options.clock);
+    server_link_refresh(link);
+    if (link->has_repaired && now_ms - link->repaired_ms < SERVER_LINK_REPAIR_REST_MS)
+        return;
+    link->has_repaired = true;
+    link->repaired_ms = now_ms;
+    device_renewal_hurry(link->renewal);
 }
 
 void server_link_refresh(struct server_link *link) {

@@ -16,6 +16,9 @@
 #include <openssl/x509.h>
 #include <uv.h>
 
+/* The clock is wrong when it differs more from the server's. */
+#define SERVER_MAX_CLOCK_DIFFERENCE_S 300
+
 struct server_link;
 
 struct server_link_options {
@@ -105,3 +108,8 @@ void server_link_probe_cancel(struct server_link *link, const void *userdata);
 
 /** Fetches the desired state now (a hint from outside: resume, network back). */
 void server_link_refresh(struct server_link *link);
+
+/** Does now what would be done later by itself: the same, and a renewal of the device certificate
+ * that failed; that at most every SERVER_LINK_REPAIR_REST_MS, since any local user may ask. */
+#define SERVER_LINK_REPAIR_REST_MS 10000
+void server_link_repair(struct server_link *link);

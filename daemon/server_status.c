@@ -99,8 +99,7 @@ static void judge_not_enrolled(struct server_link *link, struct enrolment_status
     status->reason = first_reason(reasons, ARRAY_LENGTH(reasons));
 }
 
-int server_link_status(
-    struct server_link *link, struct json_object **ret_enrolment, struct json_object **ret_push) {
+static struct enrolment_status judge(struct server_link *link) {
     struct enrolment_status status = {0};
     if (link->identity)
         judge_enrolled(link, &status);
@@ -111,6 +110,41 @@ int server_link_status(
         status.url = enrolment_url(link->enrolment);
         status.reason = enrolment_reason(link->enrolment);
     }
+    return status;
+}
+
+static void certificate_facts(const struct server_link *link, struct server_facts *ret) {
+    if (!link->identity)
+        return;
+    ret->has_pin = link->identity->server.has_pin;
+    x509_not_before(link->identity->certificate, &ret->not_before);
+    x509_not_after(link->identity->certificate, &ret->not_after);
+    ret->renew_at = device_identity_renew_at(link->identity);
+    ret->renewal_reason = device_renewal_reason(link->renewal);
+}
+
+void server_status_facts(struct server_link *link, struct server_facts *ret) {
+    struct enrolment_status status = judge(link);
+    *ret = (struct server_facts){
+        .state = status.state,
+        .reason = status.reason,
+        .url = link->identity ? link->identity->server.url : status.url,
+        .device_uuid = link->identity ? link->identity->uuid : NULL,
+        .now = clock_wall_s(link->options.clock),
+        .push_used = push_stream_is_used(link->push),
+        .push_connected = push_stream_is_connected(link->push),
+        .push_reason = push_stream_reason(link->push),
+        .push_silent_ms = push_stream_silent_ms(link->push),
+        .push_ping_s = push_stream_ping_s(link->push),
+        .current = state_sync_current(link->sync),
+        .sync_reason = state_sync_reason(link->sync),
+    };
+    certificate_facts(link, ret);
+}
+
+int server_link_status(
+    struct server_link *link, struct json_object **ret_enrolment, struct json_object **ret_push) {
+    const struct enrolment_status status = judge(link);
     enum reason push_reason = push_stream_reason(link->push);
     const struct push_status push = {
         .connected = push_stream_is_connected(link->push),

@@ -138,6 +138,8 @@ static void events_become_hints(void **state) {
     assert_true(push_stream_is_connected(f->stream));
     assert_int_equal(push_stream_reason(f->stream), REASON_NONE);
     assert_true(push_stream_last_event_s(f->stream) > 0);
+    assert_int_equal(push_stream_ping_s(f->stream), 30);
+    assert_true(push_stream_silent_ms(f->stream) >= 0);
     assert_true(f->hints <= 2); /* opening, and the event if it came in another piece */
 }
 
@@ -251,6 +253,7 @@ static void a_sleep_of_the_machine_renews_the_stream(void **state) {
     f->wall_offset_s = 3600;
     push_stream_refresh(f->stream);
     assert_false(push_stream_is_connected(f->stream));
+    assert_int_equal(push_stream_silent_ms(f->stream), -1);
     RUN_UNTIL(f->connections == 2);
 }
 

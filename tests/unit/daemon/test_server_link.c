@@ -1,6 +1,7 @@
 /* The whole server's side of the daemon against a test peer: enrolment with every bad answer,
  * restarts, the desired state, signing, reports, renewal, clones, clocks. */
 #include "daemon/server_link.h"
+#include "daemon/server_status.h"
 
 #include "tests/unit/daemon/server_peer.h"
 #include "tests/unit/daemon/state_dir.h"
@@ -26,7 +27,9 @@ struct fixture {
     struct clock_source clock;
     int64_t clock_offset_s;
 
-    bool enrolled, taken, changed, signed_, closed;
+    int64_t monotonic_offset_ms;
+
+    bool enrolled, taken, changed, signed_, closed, probed;
     enum reason reason;
     char uuid[37];
     int taken_count;
@@ -39,9 +42,8 @@ static int64_t shifted_wall_s(void *userdata) {
     return clock_wall_s(&clock_system) + ((struct fixture *)userdata)->clock_offset_s;
 }
 
-static int64_t real_monotonic_ms(void *userdata) {
-    (void)userdata;
-    return clock_monotonic_ms(&clock_system);
+static int64_t shifted_monotonic_ms(void *userdata) {
+    return clock_monotonic_ms(&clock_system) + ((struct fixture *)userdata)->monotonic_offset_ms;
 }
 
 static int set_up(void **state) {
@@ -52,7 +54,7 @@ static int set_up(void **state) {
     snprintf(f->machine_id, sizeof(f->machine_id), "%s/machine-id", f->dir.path);
     snprintf(f->enroll_config, sizeof(f->enroll_config), "%s/enroll.conf", f->dir.path);
     state_dir_write(&f->dir, "machine-id", MACHINE, strlen(MACHINE));
-    f->clock = (struct clock_source){shifted_wall_s, real_monotonic_ms, f};
+    f->clock = (struct clock_source){shifted_wall_s, shifted_monotonic_ms, f};
     f->server = server_peer_start();
     *state = f;
     return 0;
@@ -625,6 +627,65 @@ static void the_state_is_known_without_a_server(void **state) {
     assert_int_equal(server_link_state(f->link)->generation, 5);
 }
 
+/* --- for a diagnosis --- */
+
+static void on_probe(const struct server_probe_answer *answer, void *userdata) {
+    struct fixture *f = userdata;
+    f->probed = true;
+    f->reason = answer->reason;
+}
+
+static void it_is_probed_and_told_as_facts(void **state) {
+    struct fixture *f = *state;
+    struct server_facts facts;
+    open_link(f);
+    assert_int_equal(server_link_probe(f->link, on_probe, f), -ENOTCONN);
+    server_status_facts(f->link, &facts);
+    assert_int_equal(facts.state, ENROLMENT_NONE);
+    assert_null(facts.url);
+    assert_null(facts.device_uuid);
+    close_link(f);
+    get_going(f);
+    assert_int_equal(server_link_probe(f->link, on_probe, f), 0);
+    peer_run_until(&f->loop, &f->probed);
+    assert_int_equal(f->reason, REASON_NONE);
+    server_status_facts(f->link, &facts);
+    assert_int_equal(facts.state, ENROLMENT_ENROLLED);
+    assert_string_equal(facts.device_uuid, f->uuid);
+    assert_true(facts.has_pin && facts.push_used && facts.push_connected);
+    assert_true(facts.push_silent_ms >= 0);
+    assert_true(facts.not_before < facts.now && facts.now < facts.renew_at);
+    assert_true(facts.renew_at < facts.not_after);
+    assert_int_equal(facts.current->generation, 5);
+    f->probed = false;
+    assert_int_equal(server_link_probe(f->link, on_probe, f), 0);
+    close_link(f); /* and nobody is told */
+    assert_false(f->probed);
+}
+
+static void a_repair_hurries_a_failed_renewal_once(void **state) {
+    struct fixture *f = *state;
+    f->server->leaf_begin_s = -1000;
+    f->server->leaf_end_s = 300;
+    open_link(f);
+    assert_int_equal(enroll(f), REASON_NONE);
+    server_peer_set_fault(f->server, FAULT_403, 1); /* followed by ten minutes of rest */
+    give_state(f);
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "device-suspended") == 0);
+    assert_int_equal(f->server->renewals, 1);
+    server_peer_set_fault(f->server, FAULT_400, 1); /* so is this one */
+    server_link_repair(f->link);
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "csr-key") == 0);
+    assert_int_equal(f->server->renewals, 2);
+    int before = f->server->state_requests;
+    server_link_repair(f->link); /* fetches, but asks for nothing */
+    RUN_UNTIL(f->server->state_requests > before);
+    assert_int_equal(f->server->renewals, 2);
+    f->monotonic_offset_ms = SERVER_LINK_REPAIR_REST_MS;
+    server_link_repair(f->link);
+    RUN_UNTIL(f->server->renewals == 3 && strcmp(status_text(f, false, "code"), "") == 0);
+}
+
 /* --- signing and reports --- */
 
 static void on_signed(
@@ -810,6 +871,8 @@ int main(void) {
         TEST(an_older_generation_is_passed_over),
         TEST(the_tombstone_removes),
         TEST(the_state_is_known_without_a_server),
+        TEST(it_is_probed_and_told_as_facts),
+        TEST(a_repair_hurries_a_failed_renewal_once),
         TEST(signing_has_four_outcomes),
         TEST(signing_is_bounded_and_cancelled),
         TEST(reports_outlive_the_daemon),
