@@ -250,6 +250,7 @@ static int write_place(struct policy *policy, struct place_status *place, int fd
         r = chrome_policy_write(fd, text);
         if (r < 0)
             return r;
+        policy->writes++;
         policy->reminded = 0;
         uv_timer_start(&policy->remind, on_remind, remind_ms[0], 0);
         log_event(
@@ -299,6 +300,7 @@ static void remove_places(struct policy *policy, bool all) {
             LOG_LEVEL_INFO, MSG_POLICY, "Browser policy removed",
             LOG_TEXT("POLICY_DIRECTORY", place->path));
         policy_record_drop(&policy->record, place);
+        policy->writes++;
         changed = true;
     }
     if (changed)
@@ -339,6 +341,29 @@ static void apply(struct policy *policy) {
         else
             apply_place(policy, &policy->places[i]);
     }
+}
+
+/* A mode that hides our file from browsers is mended, too; for one that is right it is a reminder.
+ */
+static void show_own_files(struct policy *policy) {
+    for (size_t i = 0; i < policy->place_count; i++) {
+        int fd CLEANUP_CLOSE =
+            policy->places[i].installed && policy->options.owner == POLICY_OWNER_DEVTRUST
+                ? chrome_policy_open(policy->places[i].path, policy->options.directory_owner)
+                : -1;
+        if (fd >= 0)
+            (void)chrome_policy_remind(fd);
+    }
+}
+
+bool policy_repair(struct policy *policy) {
+    unsigned before = policy->writes;
+    apply(policy);
+    show_own_files(policy);
+    if (policy->writes == before)
+        return false;
+    policy->options.changed(policy->options.userdata);
+    return true;
 }
 
 static bool same_rules(

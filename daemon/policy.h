@@ -62,5 +62,29 @@ void policy_release_firefox(struct policy *policy);
  * Firefox's file has no say: a running Firefox does not look at it. */
 bool policy_ready(const struct policy *policy, int64_t *ret_since);
 
+/** One place as it is on disk at this moment. Borrowed strings. */
+struct policy_place_facts {
+    const char *path;
+    bool is_wanted;   /* a managed user needs the rules; else only `error` is set below */
+    bool is_made;     /* made where absent; others are used only where they exist */
+    bool is_external; /* another tool owns the policy */
+    size_t rules;
+    int64_t since;       /* the rules stand there since; 0: they do not */
+    const char *refused; /* a pattern that was left out, escaped; "": none */
+    int error;           /* of the directory: negative errno, -EPERM: not root's alone; else >= 0 */
+    int own_error;       /* of our file: 0 or a negative errno */
+    bool own_is_json, own_is_same; /* as it should be written now */
+    bool own_is_readable;          /* by every user's browser */
+    bool others_have_rules;
+    char broken_file[128], conflict_file[128]; /* as in struct policy_merge */
+};
+
+/** Returns 0, or -ENOENT past the last place. */
+int policy_examine(const struct policy *policy, size_t index, struct policy_place_facts *ret);
+
+/** Looks at the directories and writes what is not as it should be (as after a change that nobody
+ * told of). Returns whether anything was written or removed. */
+bool policy_repair(struct policy *policy);
+
 /** The member `policies` of GetStatus. NULL when memory is out. */
 struct json_object *policy_status(const struct policy *policy);

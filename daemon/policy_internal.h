@@ -27,6 +27,7 @@ struct policy {
     uv_timer_t debounce;
     uv_timer_t remind;
     unsigned reminded;
+    unsigned writes; /* files that were written or removed */
     unsigned open_handles;
 };
 

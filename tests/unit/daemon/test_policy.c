@@ -260,6 +260,75 @@ static void an_unsafe_directory_is_not_written(void **unused) {
     end(policy);
 }
 
+static struct policy_place_facts examine(const struct policy *policy) {
+    struct policy_place_facts facts;
+    assert_int_equal(policy_examine(policy, 0, &facts), 0);
+    assert_string_equal(facts.path, managed);
+    assert_int_equal(policy_examine(policy, 1, &(struct policy_place_facts){0}), -ENOENT);
+    return facts;
+}
+
+static void it_is_examined_as_it_is_on_disk(void **unused) {
+    (void)unused;
+    char path[256];
+    struct policy *policy = make(POLICY_OWNER_DEVTRUST);
+    assert_int_equal(examine(policy).error, -ENOENT);
+    assert_false(examine(policy).is_wanted);
+    want(policy, 1);
+    struct policy_place_facts facts = examine(policy);
+    assert_true(facts.error >= 0 && facts.is_wanted && facts.is_made && !facts.is_external);
+    assert_true(facts.own_is_json && facts.own_is_same && facts.own_is_readable);
+    assert_int_equal(facts.own_error, 0);
+    assert_int_equal(facts.rules, 1);
+    assert_int_equal(facts.since, START_S);
+    /* no loop runs here, so nothing is restored meanwhile */
+    put("broken.json", "{");
+    put("zzz.json", ADMIN_TEXT);
+    facts = examine(policy);
+    assert_string_equal(facts.broken_file, "broken.json");
+    assert_string_equal(facts.conflict_file, "zzz.json");
+    put(OURS, "{}");
+    facts = examine(policy);
+    assert_true(facts.own_is_json && !facts.own_is_same);
+    put(OURS, "{");
+    assert_false(examine(policy).own_is_json);
+    snprintf(path, sizeof(path), "%s/" OURS, managed);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_false(examine(policy).own_is_readable);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(examine(policy).own_error, -ENOENT);
+    chmod(managed, 0777);
+    assert_int_equal(examine(policy).error, -EPERM);
+    chmod(managed, 0755);
+    policy_release(policy);
+    end(policy);
+}
+
+static void what_nobody_told_of_is_repaired(void **unused) {
+    (void)unused;
+    char path[256];
+    struct policy *policy = make(POLICY_OWNER_DEVTRUST);
+    assert_false(policy_repair(policy)); /* nobody wants it */
+    assert_false(state_dir_has(&etc, "chromium"));
+    want(policy, 1);
+    assert_false(policy_repair(policy));
+    assert_int_equal(changes, 0);
+    snprintf(path, sizeof(path), "%s/" OURS, managed);
+    assert_int_equal(chmod(path, 0600), 0);
+    (void)policy_repair(policy);
+    assert_true(examine(policy).own_is_readable);
+    assert_int_equal(unlink(path), 0);
+    assert_true(policy_repair(policy));
+    assert_int_equal(changes, 1);
+    assert_true(examine(policy).own_is_same);
+    put(OURS, "{");
+    assert_true(policy_repair(policy));
+    assert_true(examine(policy).own_is_same);
+    assert_false(policy_repair(policy));
+    policy_release(policy);
+    end(policy);
+}
+
 static void checked_by_owner_and_kind(void **unused) {
     (void)unused;
     char link[160];
@@ -292,7 +361,9 @@ static void another_tools_policy_is_only_looked_at(void **unused) {
     assert_int_equal(since, 0);
     assert_int_equal(atomic_file_make_dirs(managed, 0755), 0);
     assert_int_equal(policy_merge_render(&none, &rules, &text), 0);
+    assert_false(examine(policy).others_have_rules);
     put("intune.json", text);
+    assert_true(examine(policy).others_have_rules && examine(policy).is_external);
     want(policy, 1);
     assert_true(policy_ready(policy, &since));
     assert_int_equal(since, START_S);
@@ -333,6 +404,8 @@ int main(void) {
         TEST(the_administrators_changes_are_followed),
         TEST(our_file_is_restored),
         TEST(an_unsafe_directory_is_not_written),
+        TEST(it_is_examined_as_it_is_on_disk),
+        TEST(what_nobody_told_of_is_repaired),
         TEST(checked_by_owner_and_kind),
         TEST(another_tools_policy_is_only_looked_at),
         TEST(a_newer_record_is_left_alone),
