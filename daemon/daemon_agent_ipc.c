@@ -1,5 +1,6 @@
 /* io.devtrust.Agent: the caller's uid decides whose affairs they are; nothing in a message can
  * change it. */
+#include "daemon/agent_answers.h"
 #include "daemon/daemon.h"
 #include "daemon/daemon_methods.h"
 #include "daemon/user_calls.h"
@@ -310,6 +311,13 @@ static const struct json_field inspected_table[] = {
         INSPECTION_MAX_ACTIONS),
 };
 
+static bool are_texts(struct json_object *array) {
+    for (size_t i = 0; i < json_object_array_length(array); i++)
+        if (!json_object_is_type(json_object_array_get_idx(array, i), json_type_string))
+            return false;
+    return true;
+}
+
 void daemon_agent_inspected(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct inspected_fields fields = {0};
@@ -319,6 +327,10 @@ void daemon_agent_inspected(struct varlink_call *call, void *userdata) {
             varlink_call_parameters(call), inspected_table, ARRAY_LENGTH(inspected_table), &fields,
             &field) < 0)
         return varlink_call_invalid_parameter(call, field);
+    if (fields.checks && agent_answers_validate(fields.checks) < 0)
+        return varlink_call_invalid_parameter(call, "checks");
+    if (fields.actions && !are_texts(fields.actions))
+        return varlink_call_invalid_parameter(call, "actions");
     const struct inspection_answer answer = {
         .certificates = fields.certificates, .checks = fields.checks, .actions = fields.actions};
     if (!inspections_answer(
