@@ -1,6 +1,9 @@
 /* Who may call what, how long it may take and how large it may be. */
 #include "daemon/daemon_methods.h"
 
+#include "daemon/diagnosis.h"
+#include "daemon/repair.h"
+
 #include "common/cleanup.h"
 #include "ipc/interface_methods.h"
 #include "ipc/interfaces.h"
@@ -29,6 +32,8 @@ DEVICE_CALL(GetCertificates, ANYONE, 15000, 4 * KIB, daemon_device_get_certifica
 DEVICE_CALL(Enroll, ROOT, 60000, 8 * KIB, daemon_device_enroll, .secrets = enroll_secrets);
 DEVICE_CALL(Renew, ANYONE, 10000, 4 * KIB, daemon_device_renew);
 DEVICE_CALL(Remove, ROOT, 10000, 4 * KIB, daemon_device_remove);
+DEVICE_CALL(Diagnose, ANYONE, DIAGNOSIS_DEADLINE_MS, 4 * KIB, daemon_device_diagnose);
+DEVICE_CALL(Repair, ANYONE, REPAIR_DEADLINE_MS, 4 * KIB, daemon_device_repair);
 
 DEBUG_CALL(ListConnections, ROOT, 10000, 4 * KIB, daemon_debug_list_connections);
 DEBUG_CALL(GetUserMachine, ROOT, 10000, 4 * KIB, daemon_debug_get_user_machine);

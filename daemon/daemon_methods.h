@@ -23,6 +23,10 @@ void daemon_device_enroll(struct varlink_call *call, void *userdata);
 void daemon_device_renew(struct varlink_call *call, void *userdata);
 void daemon_device_remove(struct varlink_call *call, void *userdata);
 
+/* daemon_diagnosis_ipc.c */
+void daemon_device_diagnose(struct varlink_call *call, void *userdata);
+void daemon_device_repair(struct varlink_call *call, void *userdata);
+
 /* daemon_debug_ipc.c */
 void daemon_debug_list_connections(struct varlink_call *call, void *userdata);
 void daemon_debug_get_user_machine(struct varlink_call *call, void *userdata);

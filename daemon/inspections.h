@@ -9,8 +9,8 @@
 #include "common/clock.h"
 
 #define INSPECTION_DEADLINE_MS 10000
-#define INSPECTION_MAX_CHECKS 256 /* of one answer */
-#define INSPECTION_MAX_ACTIONS 64 /* of one answer */
+#define INSPECTION_MAX_CHECKS 64  /* of one answer */
+#define INSPECTION_MAX_ACTIONS 16 /* of one answer */
 
 struct inspections;
 struct inspection;
