@@ -21,7 +21,7 @@ static const char *const enroll_secrets[] = {"token", NULL};
  * told NotManaged by the others. What the caller may see or do beyond himself is decided in the
  * handlers by his uid. */
 /* clang-format off: one row, one line */
-AGENT_STREAM(Watch, ANYONE, 4 * KIB, daemon_agent_watch);
+AGENT_STREAM(Watch, ANYONE, 4 * KIB, daemon_agent_watch, .deadline_ms = 10000);
 AGENT_CALL(Submit, ANYONE, 40000, 16 * KIB, daemon_agent_submit);
 AGENT_CALL(Report, ANYONE, 10000, 32 * KIB, daemon_agent_report);
 AGENT_CALL(Renew, ANYONE, 10000, 4 * KIB, daemon_agent_renew);

@@ -22,8 +22,8 @@ struct method {
     const char *name; /* "io.devtrust.Agent.Submit" */
     enum method_access access;
     bool stream;            /* must be called with more */
-    uint32_t deadline_ms;   /* the server cancels and answers VARLINK_ERROR_TIMEOUT after it; 0:
-                               streams only */
+    uint32_t deadline_ms;   /* the server cancels and answers VARLINK_ERROR_TIMEOUT after it; of a
+                               stream: if nothing was answered yet; 0: none, streams only */
     size_t max_parameters;  /* bytes of the whole message as it came; past it InvalidParameter; 0:
                                the server's limit */
     method_handler handler; /* never NULL */
@@ -39,20 +39,19 @@ struct method {
 #define METHOD_CALL(face_, method_, permission_, deadline_ms_, max_parameters_, handler_, ...)     \
     _Static_assert((deadline_ms_) > 0, #method_ " needs a deadline");                              \
     METHOD_ROW_(                                                                                   \
-        face_, method_, permission_, false, deadline_ms_, max_parameters_, handler_, __VA_ARGS__)
+        face_, method_, permission_, max_parameters_, handler_, .deadline_ms = (deadline_ms_),     \
+        __VA_ARGS__)
 
-/** One that is answered more than once. */
+/** One that is answered more than once. It may be silent unless it has a `.deadline_ms = …`, for
+ * its first answer. */
 #define METHOD_STREAM(face_, method_, permission_, max_parameters_, handler_, ...)                 \
-    METHOD_ROW_(face_, method_, permission_, true, 0, max_parameters_, handler_, __VA_ARGS__)
+    METHOD_ROW_(face_, method_, permission_, max_parameters_, handler_, .stream = true, __VA_ARGS__)
 
 /* `&handler_`: there is no address of NULL */
-#define METHOD_ROW_(                                                                               \
-    face_, method_, permission_, stream_, deadline_ms_, max_parameters_, handler_, ...)            \
+#define METHOD_ROW_(face_, method_, permission_, max_parameters_, handler_, ...)                   \
     static const struct method face_##_##method_ = {                                               \
         .name = NAME_OF_##face_##_##method_,                                                       \
         .access = METHOD_##permission_,                                                            \
-        .stream = (stream_),                                                                       \
-        .deadline_ms = (deadline_ms_),                                                             \
         .max_parameters = (max_parameters_),                                                       \
         .handler = &handler_,                                                                      \
         __VA_ARGS__}

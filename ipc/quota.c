@@ -36,6 +36,7 @@ struct quota_account *quota_account(struct quota *quota, uid_t uid) {
     if (!account)
         return NULL;
     account->uid = uid;
+    TAILQ_INIT(&account->waiting);
     quota_remember(quota, account);
     return account;
 }
@@ -48,15 +49,10 @@ static unsigned quota_total(const struct quota *quota, uid_t uid) {
 }
 
 int quota_take(struct quota *quota, struct quota_account *account) {
-    int r = 0;
     if (account->connections >= quota->per_uid)
-        r = -EDQUOT;
-    else if (quota->used >= quota_total(quota, account->uid))
-        r = -EUSERS;
-    if (r < 0) {
-        account->refused++;
-        return r;
-    }
+        return -EDQUOT;
+    if (quota->used >= quota_total(quota, account->uid))
+        return -EUSERS;
     if (account->connections++ == 0) {
         TAILQ_REMOVE(&quota->accounts, account, all);
         TAILQ_INSERT_HEAD(&quota->accounts, account, all);

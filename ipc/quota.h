@@ -1,6 +1,9 @@
 /* What each uid uses of what all users share, so that none of them can take it all. */
 #pragma once
 
+#include "ipc/rate_bucket.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -8,14 +11,23 @@
 
 #define QUOTA_REMEMBERED 64 /* accounts that are kept when nothing is open any more */
 
+struct varlink_connection;
+
 struct quota_account {
     TAILQ_ENTRY(quota_account) all;
     uid_t uid;
     unsigned connections;
     unsigned outstanding; /* calls not yet answered, of all its connections */
+    unsigned streams;     /* open ones */
     size_t bytes;         /* kept of what came, and not yet read by the peers */
-    uint64_t refused;     /* connections and messages */
-    uint64_t delayed;     /* how often a connection had to wait for a limit of its uid */
+    struct rate_bucket messages, connects;
+    uint64_t refused; /* connections and messages */
+    uint64_t delayed; /* how often it had to wait for a limit */
+    /* varlink_turn.c */
+    TAILQ_ENTRY(quota_account) ring;
+    TAILQ_HEAD(, varlink_connection) waiting; /* its connections that have something to do */
+    bool in_ring;
+    uint64_t paused_until; /* a deadline of the server: its messages wait for tokens */
 };
 
 /* Begin with quota_init(); release with quota_deinit(). */
@@ -36,7 +48,7 @@ void quota_init(struct quota *quota, unsigned per_uid, unsigned total);
 struct quota_account *quota_account(struct quota *quota, uid_t uid);
 
 /** Takes one connection. Returns 0, -EDQUOT (this uid has its share), -EUSERS (the total is used
- * up); the refusal is counted. */
+ * up). */
 int quota_take(struct quota *quota, struct quota_account *account);
 
 /** Gives one back that quota_take() gave. The account may be forgotten. */

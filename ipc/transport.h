@@ -12,6 +12,14 @@
  * directory is not safe), -EEXIST (what sits there is no socket), -ENAMETOOLONG. */
 int transport_listen(const char *path);
 
+/** Takes the next of those who wait at a listening descriptor. Returns a CLOEXEC non-blocking
+ * descriptor, or a negative errno: -EAGAIN (nobody waits), -ECONNABORTED (he left), -EMFILE and
+ * others that stay until something is closed. */
+int transport_accept(int fd);
+
+/** What uv_pipe_init() must be told so that descriptors which a peer sends along are seen. */
+extern const int transport_pipe_ipc;
+
 /** Connects without blocking, non-blocking afterwards. Returns a CLOEXEC descriptor or a negative
  * errno: -ENOENT, -ECONNREFUSED, -EAGAIN (the backlog is full: try again), -EACCES, -ENAMETOOLONG.
  */

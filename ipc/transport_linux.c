@@ -18,7 +18,7 @@
 
 #define SOCKET_MODE 0666 /* who may call what is decided per method, by the peer's uid */
 #define DIRECTORY_MODE 0755
-#define BACKLOG 128
+#define BACKLOG 4096 /* who fills it keeps others waiting: the kernel's own limit decides */
 
 static int transport_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_size) {
     size_t length = strlen(path);
@@ -119,6 +119,13 @@ int transport_listen(const char *path) {
     (void)TAKE_FD(lock_fd); /* the kernel releases it when the process ends */
     return TAKE_FD(fd);
 }
+
+int transport_accept(int fd) {
+    int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return accepted < 0 ? -errno : accepted;
+}
+
+const int transport_pipe_ipc = 1; /* libuv then reads with recvmsg() */
 
 int transport_connect(const char *path) {
     struct sockaddr_un address;

@@ -29,9 +29,12 @@ static void call_finish(struct varlink_call *call) {
     connection->call = NULL;
     if (call->statistics)
         varlink_statistics_end(call->statistics);
-    varlink_connection_count(connection);
+    if (call->streaming)
+        varlink_usage_count_stream(connection, -1);
+    varlink_usage_is_active(connection);
+    varlink_usage_count(connection);
     if (!connection->taking && (connection->reader.complete > 0 || !connection->reading))
-        varlink_server_make_ready(connection->server, connection);
+        varlink_turn_wait(connection);
     call_free(call);
 }
 
@@ -106,6 +109,7 @@ void varlink_call_invalid_parameter(struct varlink_call *call, const char *param
 void varlink_call_notify(struct varlink_call *call, struct json_object *parameters) {
     if (!parameters)
         parameters = json_object_new_object();
+    varlink_server_clear_deadline(call->connection->server, &call->connection->call_deadline);
     json_object_put(call->unsent);
     call->unsent = parameters;
     if (!varlink_connection_is_congested(call->connection))
@@ -136,15 +140,23 @@ void varlink_call_drain(struct varlink_call *call) {
         call->drained(call, call->drained_userdata);
 }
 
+static void call_tell_cancelled(struct varlink_call *call) {
+    void (*cancelled)(struct varlink_call *, void *) = TAKE_PTR(call->cancelled);
+    if (cancelled)
+        cancelled(call, call->cancel_userdata);
+}
+
 void varlink_call_cancel(struct varlink_call *call) {
-    if (call->cancelled)
-        call->cancelled(call, call->cancel_userdata);
+    call_tell_cancelled(call);
     call_finish(call);
 }
 
 void varlink_call_time_out(struct varlink_call *call) {
-    if (call->cancelled)
-        call->cancelled(call, call->cancel_userdata);
+    struct varlink_connection *connection = call->connection;
+    varlink_server_clear_deadline(connection->server, &connection->call_deadline);
+    call_tell_cancelled(call);
+    if (connection->closing)
+        return; /* the handler closed the server, and with it the call */
     struct json_object CLEANUP_JSON *parameters = json_object_new_object();
     if (parameters)
         (void)json_fields_add_int(parameters, "deadline_ms", call->method->deadline_ms);
@@ -201,8 +213,15 @@ static void call_run(struct varlink_call *call, size_t size) {
         call_service_error(call, SERVICE "ExpectedMore", NULL, NULL);
         return;
     }
+    if (method->stream) {
+        call->streaming = true;
+        varlink_usage_count_stream(connection, 1);
+    }
     method->handler(call, server->options.userdata);
-    if (connection->call && method->deadline_ms > 0)
+    if (connection->call != call || method->deadline_ms == 0)
+        return;
+    bool has_begun = method->stream && (call->answered || call->unsent);
+    if (!has_begun)
         varlink_server_set_deadline(server, &connection->call_deadline, method->deadline_ms);
 }
 

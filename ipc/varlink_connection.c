@@ -8,13 +8,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json_object.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char text_too_many[] =
-    "A local user has too many connections open; a new one was refused.";
+static const struct {
+    int error;
+    const char *text;
+} refusal_texts[] = {
+    {-EDQUOT, "A local user has too many connections open; a new one was refused."},
+    {-EUSERS, "Too many local connections are open; a new one was refused."},
+    {-EBUSY, "A local user connects too often; a connection was refused."},
+};
 
 static const struct {
     int error;
@@ -22,9 +27,11 @@ static const struct {
 } cut_off_texts[] = {
     {-EBADMSG, "A local peer was cut off: what it sent is no JSON object."},
     {-EMSGSIZE, "A local peer was cut off: its message is too large."},
-    {-ETIMEDOUT, "A local peer was cut off: it did not finish a message in time."},
+    {-ETIMEDOUT, "A local peer was cut off: it did not send or finish a message in time."},
     {-ENOBUFS, "A local peer was cut off: it does not read its answers."},
     {-EDQUOT, "A local peer was cut off: too many calls wait behind its stream."},
+    {-E2BIG, "A local peer was cut off: its user has too many bytes in flight."},
+    {-ENOTSUP, "A local peer was cut off: it sent a file descriptor, and none is ever taken."},
     {-ENOMEM, "A local peer was cut off: memory is out."},
 };
 
@@ -33,6 +40,13 @@ static const char *cut_off_text(int error) {
         if (cut_off_texts[i].error == error)
             return cut_off_texts[i].text;
     return "A local peer was cut off.";
+}
+
+static const char *refusal_text(int error) {
+    for (size_t i = 0; i < ARRAY_LENGTH(refusal_texts); i++)
+        if (refusal_texts[i].error == error)
+            return refusal_texts[i].text;
+    return "A local connection was refused.";
 }
 
 /* ---- begin and end ---- */
@@ -45,9 +59,14 @@ static void connection_closed(uv_handle_t *handle) {
     varlink_server_handle_closed(server);
 }
 
-static void connection_close_pipe(struct varlink_connection *connection) {
-    connection->closing = true;
-    uv_close((uv_handle_t *)&connection->pipe, connection_closed);
+/* Nobody else will have the account's deadline looked after. */
+static void connection_leave_account(struct varlink_connection *connection) {
+    struct varlink_server *server = connection->server;
+    struct quota_account *account = connection->account;
+    varlink_usage_count(connection);
+    if (account->connections == 1)
+        varlink_server_clear_deadline(server, &account->paused_until);
+    quota_release(&server->quota, account);
 }
 
 void varlink_connection_end(struct varlink_connection *connection) {
@@ -56,57 +75,49 @@ void varlink_connection_end(struct varlink_connection *connection) {
     struct varlink_server *server = connection->server;
     varlink_server_clear_deadline(server, &connection->message_deadline);
     varlink_server_clear_deadline(server, &connection->call_deadline);
-    varlink_server_remove_ready(server, connection);
+    varlink_server_clear_deadline(server, &connection->idle_deadline);
+    varlink_turn_leave(connection);
     varlink_reader_deinit(&connection->reader);
-    connection_close_pipe(connection);
+    connection->closing = true;
+    uv_close((uv_handle_t *)&connection->pipe, connection_closed);
     if (connection->call)
         varlink_call_cancel(connection->call);
-    varlink_connection_count(connection);
-    quota_release(&server->quota, connection->account);
+    connection_leave_account(connection);
     if (server->observe)
-        varlink_statistics_show_connection(connection, VARLINK_EVENT_CLOSED, connection->broken);
+        varlink_statistics_show_connection(
+            server, VARLINK_EVENT_CLOSED, connection->id, connection->uid, connection->pid,
+            connection->broken);
 }
 
-/* Cuts the peer off, says why, once no handler is on the stack. */
-static void connection_break(struct varlink_connection *connection, int error) {
+void varlink_connection_break(struct varlink_connection *connection, int error) {
     if (connection->broken)
         return;
     connection->broken = error;
-    varlink_server_make_ready(connection->server, connection);
+    varlink_usage_count(connection);
+    varlink_turn_wait(connection);
 }
 
-static bool error_is_worth_logging(int error) {
-    return error != -EPIPE && error != -ECONNRESET && error != UV_EOF;
+static bool error_is_an_offence(int error) {
+    return error != -EPIPE && error != -ECONNRESET && error != UV_EOF && error != -ETIME;
 }
 
-static void connection_end_broken(struct varlink_connection *connection) {
-    if (error_is_worth_logging(connection->broken))
+void varlink_connection_end_broken(struct varlink_connection *connection) {
+    if (error_is_an_offence(connection->broken)) {
+        connection->account->refused++;
         varlink_server_log_refusal(
             connection->server, cut_off_text(connection->broken), connection->uid, connection->pid,
             connection->broken);
+    }
     varlink_connection_end(connection);
 }
 
+static void connection_end_with(struct varlink_connection *connection, int error) {
+    if (!connection->broken)
+        connection->broken = error;
+    varlink_connection_end_broken(connection);
+}
+
 /* ---- in ---- */
-
-unsigned varlink_connection_outstanding(const struct varlink_connection *connection) {
-    return (unsigned)connection->reader.complete + (connection->call ? 1 : 0);
-}
-
-void varlink_connection_count(struct varlink_connection *connection) {
-    struct quota_account *account = connection->account;
-    unsigned outstanding = 0;
-    size_t bytes = 0;
-    if (!connection->closing) {
-        outstanding = varlink_connection_outstanding(connection);
-        bytes = varlink_reader_kept(&connection->reader) +
-                uv_stream_get_write_queue_size((const uv_stream_t *)&connection->pipe);
-    }
-    account->outstanding += outstanding - connection->outstanding_counted;
-    account->bytes += bytes - connection->bytes_counted;
-    connection->outstanding_counted = outstanding;
-    connection->bytes_counted = bytes;
-}
 
 static void connection_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *ret) {
     struct varlink_connection *connection = handle->data;
@@ -117,12 +128,12 @@ static void connection_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t 
 static void connection_readable(uv_stream_t *stream, ssize_t size, const uv_buf_t *chunk);
 
 /* Reading goes on while a call is open, since that is how a peer that leaves is noticed; it stops
- * at the limits. */
-static bool connection_is_full(const struct varlink_connection *connection) {
-    const struct varlink_limits *limits = &connection->server->options.limits;
-    return varlink_connection_outstanding(connection) >= limits->outstanding_per_connection ||
-           (connection->reader.complete > 0 &&
-            varlink_reader_kept(&connection->reader) > limits->message_bytes);
+ * at the limits, and while calls wait for tokens. */
+static bool connection_may_read(const struct varlink_connection *connection) {
+    if (varlink_usage_is_full(connection))
+        return false;
+    return connection->call || connection->reader.complete == 0 ||
+           !varlink_turn_is_paused(connection);
 }
 
 static int connection_set_reading(struct varlink_connection *connection, bool reading) {
@@ -138,7 +149,8 @@ static int connection_set_reading(struct varlink_connection *connection, bool re
 
 /* Nobody reads behind a stream that is full of calls, so nobody would see the peer leave. */
 static bool connection_is_stuck(const struct varlink_connection *connection) {
-    return connection->call && connection->call->method->stream && connection_is_full(connection);
+    return connection->call && connection->call->streaming && connection->reader.complete > 0 &&
+           varlink_usage_is_full(connection);
 }
 
 /* A message that has begun must be whole within its time; only while we read. */
@@ -152,53 +164,74 @@ static void connection_watch_partial(struct varlink_connection *connection, bool
             server, &connection->message_deadline, server->options.limits.partial_message_ms);
 }
 
+/* Until one waits for its answer, the turn is over, or the user's rate is used up. */
 static int connection_take_calls(struct varlink_connection *connection) {
-    while (!connection->call && !connection->closing && !connection->broken) {
+    int64_t began_us = varlink_server_tick(connection->server);
+    do {
         const char *text;
         size_t size;
+        if (connection->call || connection->closing || connection->broken)
+            return 0;
+        if (connection->reader.complete > 0 && !varlink_turn_has_tokens(connection))
+            return 0;
         int r = varlink_reader_next(&connection->reader, &text, &size);
         if (r <= 0)
             return r;
         connection->calls++;
+        varlink_turn_pay(connection, size);
+        varlink_usage_is_active(connection);
         r = varlink_call_dispatch(connection, text, size);
         if (r < 0)
             return r;
-    }
+    } while (varlink_turn_goes_on(connection, began_us));
     return 0;
 }
 
-/* Everything after new bytes or an answer: take calls, keep the rest, decide whether to read on. */
-static void connection_advance(struct varlink_connection *connection, bool fresh) {
-    connection->taking = true;
-    varlink_server_tick(connection->server);
-    int r = connection_take_calls(connection);
-    connection->taking = false;
-    if (connection->closing)
-        return; /* a handler closed the server */
+/* Keeps what was not taken, decides whether to read on, and waits for the next turn where there is
+ * more to do. `r`: what came of it so far. */
+static void connection_keep(struct varlink_connection *connection, int r, bool fresh) {
     if (r == 0)
         r = varlink_reader_settle(&connection->reader);
-    varlink_connection_count(connection);
+    varlink_usage_count(connection);
     if (r == 0 && connection_is_stuck(connection))
         r = -EDQUOT;
+    bool may_read = connection_may_read(connection);
+    if (connection->reading && !may_read && varlink_usage_uid_is_full(connection))
+        connection->account->delayed++;
     if (r == 0)
-        r = connection_set_reading(connection, !connection_is_full(connection));
-    if (r < 0 && !connection->broken)
-        connection->broken = r;
-    if (connection->broken)
-        connection_end_broken(connection);
-    else
-        connection_watch_partial(connection, fresh);
+        r = connection_set_reading(connection, may_read);
+    if (r < 0 || connection->broken) {
+        connection_end_with(connection, r);
+        return;
+    }
+    connection_watch_partial(connection, fresh);
+    if (connection->reader.complete > 0 && !connection->call)
+        varlink_turn_wait(connection);
 }
 
-/* Feeds and advances. Returns 0, or why the connection must end. */
+static void connection_advance(struct varlink_connection *connection, bool fresh) {
+    connection->taking = true;
+    int r = connection_take_calls(connection);
+    connection->taking = false;
+    if (!connection->closing) /* else a handler closed the server */
+        connection_keep(connection, r, fresh);
+}
+
 static int connection_take_bytes(
     struct varlink_connection *connection, const char *data, size_t size) {
     connection->bytes_in += size;
+    if (uv_pipe_pending_count(&connection->pipe) > 0)
+        return -ENOTSUP; /* closing the pipe closes what it has received */
     size_t before = connection->reader.complete;
     int r = varlink_reader_feed(&connection->reader, data, size);
-    if (r == 0)
-        connection_advance(connection, connection->reader.complete > before);
-    return r;
+    if (r < 0)
+        return r;
+    bool fresh = connection->reader.complete > before;
+    if (varlink_turn_is_free(connection, size))
+        connection_advance(connection, fresh);
+    else
+        connection_keep(connection, 0, fresh);
+    return 0;
 }
 
 static void connection_readable(uv_stream_t *stream, ssize_t size, const uv_buf_t *chunk) {
@@ -210,185 +243,102 @@ static void connection_readable(uv_stream_t *stream, ssize_t size, const uv_buf_
         r = connection_take_bytes(connection, chunk->base, (size_t)size);
         explicit_bzero(chunk->base, (size_t)size); /* it may have been a token */
     }
-    if (r == 0)
-        return;
-    if (!connection->broken)
-        connection->broken = r;
-    connection_end_broken(connection);
+    if (r < 0)
+        connection_end_with(connection, r);
 }
 
 void varlink_connection_run(struct varlink_connection *connection) {
-    if (connection->broken)
-        connection_end_broken(connection);
-    else
-        connection_advance(connection, false);
+    connection_advance(connection, false);
 }
 
 void varlink_connection_check_deadlines(struct varlink_connection *connection, uint64_t now) {
     if (connection->closing)
         return;
-    if (connection->message_deadline && connection->message_deadline <= now) {
-        connection->broken = -ETIMEDOUT;
-        connection_end_broken(connection);
-        return;
-    }
-    if (connection->call_deadline && connection->call_deadline <= now)
-        varlink_call_time_out(connection->call);
-}
-
-/* ---- out ---- */
-
-struct pending_write {
-    uv_write_t request;
-    struct json_object *message; /* its text is what is written */
-};
-
-bool varlink_connection_is_congested(const struct varlink_connection *connection) {
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&connection->pipe) > 0;
-}
-
-static void connection_written(uv_write_t *request, int status) {
-    struct pending_write *pending = request->data;
-    struct varlink_connection *connection = request->handle->data;
-    json_object_put(pending->message);
-    free(pending);
-    if (connection->closing)
-        return;
-    varlink_connection_count(connection);
-    if (status < 0)
-        connection_break(connection, status);
-    else if (connection->call && !varlink_connection_is_congested(connection))
-        varlink_call_drain(connection->call);
-}
-
-/* Owns `message`. */
-static int connection_queue(
-    struct varlink_connection *connection, struct json_object *message, uv_buf_t rest) {
-    uv_stream_t *stream = (uv_stream_t *)&connection->pipe;
-    size_t limit = connection->server->options.limits.write_queue_bytes;
-    struct pending_write *pending = NULL;
-    int r = uv_stream_get_write_queue_size(stream) + rest.len > limit ? -ENOBUFS : 0;
-    if (r == 0) {
-        pending = calloc(1, sizeof *pending);
-        r = pending ? 0 : -ENOMEM;
-    }
-    if (r == 0) {
-        pending->request.data = pending;
-        pending->message = message;
-        r = uv_write(&pending->request, stream, &rest, 1, connection_written);
-        varlink_connection_count(connection);
-    }
-    if (r < 0) {
-        free(pending);
-        json_object_put(message);
-    }
-    return r;
-}
-
-size_t varlink_connection_send(struct varlink_connection *connection, struct json_object *message) {
-    size_t size = 0;
-    const char *text = message ? varlink_message_text(message, &size) : NULL;
-    if (!text || connection->broken || connection->closing) {
-        json_object_put(message);
-        if (!text)
-            connection_break(connection, -ENOMEM);
-        return 0;
-    }
-    connection->bytes_out += size;
-    uv_buf_t rest = uv_buf_init((char *)text, (unsigned)size);
-    int r = uv_try_write((uv_stream_t *)&connection->pipe, &rest, 1); /* EAGAIN behind a queue */
-    if (r < 0 && r != UV_EAGAIN) {
-        json_object_put(message);
-        connection_break(connection, r);
-        return 0;
-    }
-    size_t written = r > 0 ? (size_t)r : 0;
-    if (written == size) {
-        json_object_put(message);
-        return size;
-    }
-    rest = uv_buf_init((char *)text + written, (unsigned)(size - written));
-    r = connection_queue(connection, message, rest);
+    int r = connection->message_deadline && connection->message_deadline <= now ? -ETIMEDOUT : 0;
+    if (r == 0)
+        r = varlink_usage_check_idle(connection, now);
     if (r < 0)
-        connection_break(connection, r);
-    return size;
+        connection_end_with(connection, r);
+    else if (connection->call_deadline && connection->call_deadline <= now)
+        varlink_call_time_out(connection->call);
 }
 
 /* ---- new ---- */
 
-static struct varlink_connection *connection_new(struct varlink_server *server) {
-    struct varlink_connection *connection = calloc(1, sizeof *connection);
-    if (!connection)
-        return NULL;
-    connection->server = server;
-    connection->id = ++server->next_id;
-    connection->opened = uv_now(server->loop);
+static int connection_admit(
+    struct varlink_server *server, struct quota_account *account, int64_t now_us) {
+    const struct rate *rate = &server->options.limits.connects_per_uid;
+    if (account->uid != 0) {
+        if (rate_bucket_left(&account->connects, rate, now_us) == 0)
+            return -EBUSY;
+        rate_bucket_take(&account->connects, rate, now_us, 1);
+    }
+    return quota_take(&server->quota, account);
+}
+
+static int connection_start(struct varlink_connection *connection, int fd) {
+    struct varlink_server *server = connection->server;
     varlink_reader_init(
         &connection->reader, server->options.limits.message_bytes, VARLINK_READ_CHUNK);
-    uv_pipe_init(server->loop, &connection->pipe, 0);
+    uv_pipe_init(server->loop, &connection->pipe, transport_pipe_ipc);
     connection->pipe.data = connection;
     server->open_handles++;
     TAILQ_INSERT_TAIL(&server->connections, connection, all);
-    return connection;
-}
-
-/* Takes a place for it, if its uid may have one more. */
-static int connection_admit(struct varlink_connection *connection) {
-    struct varlink_server *server = connection->server;
-    struct quota_account *account = quota_account(&server->quota, connection->uid);
-    int r = account ? quota_take(&server->quota, account) : -ENOMEM;
-    if (r == 0)
-        connection->account = account;
-    else if (r != -ENOMEM)
-        varlink_server_log_refusal(server, text_too_many, connection->uid, connection->pid, r);
-    if (server->observe)
-        varlink_statistics_show_connection(
-            connection, r == 0 ? VARLINK_EVENT_OPENED : VARLINK_EVENT_REFUSED, r);
-    return r;
-}
-
-/* The descriptor is the pipe's by now. Closes on any error. */
-static int connection_start(struct varlink_connection *connection) {
-    uv_os_fd_t fd;
-    int r = uv_fileno((const uv_handle_t *)&connection->pipe, &fd);
-    if (r == 0)
-        r = transport_peer(fd, &connection->uid, &connection->pid);
-    if (r == 0)
-        r = connection_admit(connection);
-    if (r < 0) {
-        connection_close_pipe(connection);
-        return r;
-    }
-    r = connection_set_reading(connection, true);
+    int r = uv_pipe_open(&connection->pipe, fd);
     if (r < 0)
-        varlink_connection_end(connection);
+        close(fd);
+    else
+        r = connection_set_reading(connection, true);
+    if (r < 0)
+        connection_end_with(connection, r);
+    else
+        varlink_usage_watch_idle(connection);
     return r;
 }
 
-int varlink_connection_accept(struct varlink_server *server, uv_stream_t *listener) {
-    struct varlink_connection *connection = connection_new(server);
-    if (!connection)
-        return -ENOMEM;
-    int r = uv_accept(listener, (uv_stream_t *)&connection->pipe);
-    if (r < 0) {
-        connection_close_pipe(connection);
+/* Before it is one: who is refused costs no more than this. */
+static int connection_refuse(
+    struct varlink_server *server, struct quota_account *account, uint64_t id, pid_t pid, int r) {
+    account->refused++;
+    varlink_server_log_refusal(server, refusal_text(r), account->uid, pid, r);
+    if (server->observe)
+        varlink_statistics_show_connection(server, VARLINK_EVENT_REFUSED, id, account->uid, pid, r);
+    return r;
+}
+
+int varlink_connection_open(struct varlink_server *server, int fd) {
+    int CLEANUP_CLOSE owned = fd;
+    uid_t uid;
+    pid_t pid;
+    int r = transport_peer(fd, &uid, &pid);
+    if (r < 0)
         return r;
+    struct quota_account *account = quota_account(&server->quota, uid);
+    if (!account)
+        return -ENOMEM;
+    uint64_t id = ++server->next_id;
+    r = connection_admit(server, account, varlink_server_tick(server));
+    if (r < 0)
+        return connection_refuse(server, account, id, pid, r);
+    struct varlink_connection *connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        quota_release(&server->quota, account);
+        return -ENOMEM;
     }
-    return connection_start(connection);
+    connection->server = server;
+    connection->id = id;
+    connection->uid = uid;
+    connection->pid = pid;
+    connection->account = account;
+    connection->opened = uv_now(server->loop);
+    if (server->observe)
+        varlink_statistics_show_connection(server, VARLINK_EVENT_OPENED, id, uid, pid, 0);
+    return connection_start(connection, TAKE_FD(owned));
 }
 
 int varlink_server_add_connection_fd(struct varlink_server *server, int fd) {
     int CLEANUP_CLOSE owned = fd;
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
-    struct varlink_connection *connection = connection_new(server);
-    if (!connection)
-        return -ENOMEM;
-    int r = uv_pipe_open(&connection->pipe, fd);
-    if (r < 0) {
-        connection_close_pipe(connection);
-        return r;
-    }
-    (void)TAKE_FD(owned);
-    return connection_start(connection);
+    return varlink_connection_open(server, TAKE_FD(owned));
 }

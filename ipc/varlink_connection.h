@@ -34,6 +34,7 @@ struct varlink_call {
     struct json_object *parameters; /* NULL: none came, none was asked for yet */
     struct json_object *unsent;     /* the newest reply of a stream that found the peer slow */
     bool more, oneway;
+    bool streaming; /* counted as a stream of its uid */
     void (*cancelled)(struct varlink_call *, void *);
     void *cancel_userdata;
     void (*drained)(struct varlink_call *, void *);
@@ -43,26 +44,32 @@ struct varlink_call {
 struct varlink_connection {
     uv_pipe_t pipe; /* .data: the connection */
     struct varlink_server *server;
-    TAILQ_ENTRY(varlink_connection) all, ready;
+    TAILQ_ENTRY(varlink_connection) all;
+    TAILQ_ENTRY(varlink_connection)
+    waiting; /* in its account's list, or in the server's `ending` */
     uint64_t id;
     uid_t uid;
     pid_t pid;
-    struct quota_account *account; /* NULL: refused */
-    unsigned outstanding_counted;  /* what of the account is this connection's */
+    struct quota_account *account;
+    unsigned outstanding_counted; /* what of the account is this connection's */
     size_t bytes_counted;
     uint64_t calls, bytes_in, bytes_out;
-    uint64_t opened; /* on the loop's clock */
+    uint64_t opened,
+        active; /* on the loop's clock: since when, and when last a call began or ended */
     struct varlink_reader reader;
     struct varlink_call *call; /* the one whose handler has not answered yet */
-    varlink_deadline message_deadline, call_deadline;
+    varlink_deadline message_deadline, call_deadline, idle_deadline;
     int broken;   /* a negative errno: to be ended as soon as no handler is on the stack */
     bool closing; /* uv_close() was called */
-    bool reading, is_ready;
+    bool reading, is_waiting, is_ending;
     bool taking; /* calls are being taken: an answer need not ask for the next one */
 };
 
 struct varlink_listener {
-    uv_pipe_t pipe; /* .data: the server */
+    uv_poll_t poll; /* .data: the listener */
+    struct varlink_server *server;
+    int fd;
+    varlink_deadline resume_deadline; /* set: it pauses, for descriptors or memory are out */
     TAILQ_ENTRY(varlink_listener) all;
 };
 
@@ -76,10 +83,14 @@ struct varlink_server {
     struct quota quota;
     TAILQ_HEAD(, varlink_listener) listeners;
     TAILQ_HEAD(, varlink_connection) connections;
-    TAILQ_HEAD(, varlink_connection)
-    ready;               /* have something to do that must not be done on a handler's stack */
-    uv_idle_t run_ready; /* active only while `ready` has members */
-    uv_timer_t timer;    /* active only while there are deadlines */
+    /* varlink_turn.c */
+    TAILQ_HEAD(, varlink_connection) ending; /* broken ones */
+    TAILQ_HEAD(, quota_account) ring;        /* those with connections that wait for their turn */
+    size_t at_once; /* bytes that may still be handled without a turn before the loop polls again */
+    uv_idle_t turn; /* active only while somebody waits */
+    uv_prepare_t before; /* .data: the server */
+    /* varlink_deadline.c */
+    uv_timer_t timer; /* active only while there are deadlines */
     varlink_deadline timer_due;
     size_t deadline_count;
     uint64_t next_id;
@@ -99,17 +110,6 @@ struct varlink_server {
 
 /* ---- varlink_server.c ---- */
 
-void varlink_server_set_deadline(
-    struct varlink_server *server, varlink_deadline *deadline, uint64_t after_ms);
-void varlink_server_clear_deadline(struct varlink_server *server, varlink_deadline *deadline);
-
-/** Runs varlink_connection_run() for it from the loop. */
-void varlink_server_make_ready(
-    struct varlink_server *server, struct varlink_connection *connection);
-
-void varlink_server_remove_ready(
-    struct varlink_server *server, struct varlink_connection *connection);
-
 /** One uv handle less; frees the server after the last one. */
 void varlink_server_handle_closed(struct varlink_server *server);
 
@@ -124,17 +124,92 @@ struct varlink_method *varlink_server_find_method(
 const struct varlink_interface *varlink_server_find_interface(
     const struct varlink_server *server, const char *name, size_t length);
 
-/* ---- varlink_connection.c ---- */
+/* ---- varlink_deadline.c ---- */
 
-/** Takes the connection that waits at a listener. Returns 0; -EDQUOT or -EUSERS, logged, where the
- * peer has its share; another negative errno. */
-int varlink_connection_accept(struct varlink_server *server, uv_stream_t *listener);
+/** Sets it anew, or again. The parts of the server that have one look after it when it is due. */
+void varlink_server_set_deadline(
+    struct varlink_server *server, varlink_deadline *deadline, uint64_t after_ms);
+void varlink_server_clear_deadline(struct varlink_server *server, varlink_deadline *deadline);
+
+/** The timer's callback. */
+void varlink_server_check_deadlines(uv_timer_t *timer);
+
+/* ---- varlink_listener.c ---- */
+
+void varlink_listener_close(struct varlink_listener *listener);
+
+/** Listens again after a pause, if that is over at `now`. */
+void varlink_listener_check_deadline(struct varlink_listener *listener, uint64_t now);
+
+/* ---- varlink_turn.c ---- */
+
+void varlink_turn_init(struct varlink_server *server);
+void varlink_turn_close(struct varlink_server *server);
+
+/** Has varlink_connection_run() called for it from the loop when it is its uid's turn; a broken
+ * one is ended from the loop instead, out of turn. */
+void varlink_turn_wait(struct varlink_connection *connection);
+void varlink_turn_leave(struct varlink_connection *connection);
+
+/** Whether what came just now, `size` bytes of it, may be handled at once. */
+bool varlink_turn_is_free(struct varlink_connection *connection, size_t size);
+
+/** Whether its turn goes on, after it began at `began_us` of the server's clock. */
+bool varlink_turn_goes_on(const struct varlink_connection *connection, int64_t began_us);
+
+/** Whether the uid may have one more message handled; if not, it pauses. */
+bool varlink_turn_has_tokens(struct varlink_connection *connection);
+
+/** Takes what a message of `size` bytes costs. */
+void varlink_turn_pay(struct varlink_connection *connection, size_t size);
+
+bool varlink_turn_is_paused(const struct varlink_connection *connection);
+
+/** Ends the pause of a uid, if it is over at `now`. */
+void varlink_turn_check_deadline(
+    struct varlink_server *server, struct quota_account *account, uint64_t now);
+
+/* ---- varlink_usage.c ---- */
 
 /** Calls that are not answered yet: the open one and those behind it. */
 unsigned varlink_connection_outstanding(const struct varlink_connection *connection);
 
-/** Takes the next calls, or ends a broken connection. Never on a handler's stack. */
+/** Brings the account of its uid up to date with what it uses. Where the uid has too many bytes in
+ * flight, the connection of it that has most is broken. */
+void varlink_usage_count(struct varlink_connection *connection);
+
+/** Whether so many calls are open that no more may be read: of all connections of its uid, or of
+ * either. */
+bool varlink_usage_uid_is_full(const struct varlink_connection *connection);
+bool varlink_usage_is_full(const struct varlink_connection *connection);
+
+/** A call begins or is over. */
+void varlink_usage_is_active(struct varlink_connection *connection);
+
+/** A stream of this uid begins (1) or is over (-1): while it has one, its connections may be idle.
+ */
+void varlink_usage_count_stream(struct varlink_connection *connection, int change);
+
+/** Sets the deadline for its first message or its next one, where it may not be idle for ever. */
+void varlink_usage_watch_idle(struct varlink_connection *connection);
+
+/** Returns 0, or a negative errno where it has been idle for too long at `now`. */
+int varlink_usage_check_idle(struct varlink_connection *connection, uint64_t now);
+
+/* ---- varlink_connection.c ---- */
+
+/** Serves a connected descriptor. Adopts it. Returns 0; -EDQUOT, -EUSERS or -EBUSY, logged, where
+ * the peer has its share; another negative errno. */
+int varlink_connection_open(struct varlink_server *server, int fd);
+
+/** Takes the next calls. Never on a handler's stack. */
 void varlink_connection_run(struct varlink_connection *connection);
+
+/** Cuts the peer off, says why, once no handler is on the stack. */
+void varlink_connection_break(struct varlink_connection *connection, int error);
+
+/** Ends a broken one. Never on a handler's stack. */
+void varlink_connection_end_broken(struct varlink_connection *connection);
 
 /** Cancels the open call and closes. Never on a handler's stack, but for varlink_server_close(). */
 void varlink_connection_end(struct varlink_connection *connection);
@@ -142,12 +217,11 @@ void varlink_connection_end(struct varlink_connection *connection);
 /** Ends whatever is overdue at `now`. */
 void varlink_connection_check_deadlines(struct varlink_connection *connection, uint64_t now);
 
+/* ---- varlink_writer.c ---- */
+
 /** Sends without waiting, and queues the rest. Owns `message` (NULL: memory was out). Never runs a
  * callback. Returns the message's size, NUL included; 0 where it is not sent. */
 size_t varlink_connection_send(struct varlink_connection *connection, struct json_object *message);
-
-/** Brings the account of its uid up to date with what it uses. */
-void varlink_connection_count(struct varlink_connection *connection);
 
 /** Whether bytes wait for the peer to read. */
 bool varlink_connection_is_congested(const struct varlink_connection *connection);
@@ -181,7 +255,8 @@ void varlink_statistics_end(struct varlink_method *method);
 
 /* Only where the server has an observer. */
 void varlink_statistics_show_connection(
-    const struct varlink_connection *connection, enum varlink_event_kind kind, int reason);
+    struct varlink_server *server, enum varlink_event_kind kind, uint64_t id, uid_t uid, pid_t pid,
+    int reason);
 void varlink_statistics_show_call(
     const struct varlink_call *call, struct json_object *parameters, size_t size);
 void varlink_statistics_show_reply(

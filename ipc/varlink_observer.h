@@ -56,7 +56,7 @@ struct varlink_uid_info {
     uid_t uid;
     unsigned connections, outstanding;
     size_t bytes;
-    unsigned messages_left; /* before its next message waits */
+    unsigned messages_left; /* before its next message waits; root's never do */
     uint64_t refused, delayed;
 };
 

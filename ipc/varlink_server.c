@@ -7,13 +7,11 @@
 #include "common/log_messages.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKLOG 128
 #define REFUSALS_LOGGED_PER_MINUTE 10
 
 const struct varlink_limits varlink_limits_default = {
@@ -21,8 +19,14 @@ const struct varlink_limits varlink_limits_default = {
     .connections = 1024,
     .message_bytes = VARLINK_CALL_MAX,
     .write_queue_bytes = (size_t)1024 * 1024,
+    .bytes_per_uid = (size_t)2 * 1024 * 1024,
     .outstanding_per_connection = 16,
+    .outstanding_per_uid = 64,
+    .messages_per_uid = {.per_s = 200, .burst = 400},
+    .connects_per_uid = {.per_s = 100, .burst = 200},
+    .first_message_ms = 10000,
     .partial_message_ms = 5000,
+    .idle_ms = 60000,
 };
 
 /* ---- tables ---- */
@@ -131,93 +135,17 @@ static int tables_build(
     return tables_check(server);
 }
 
+static bool rate_is_valid(const struct rate *rate) {
+    return rate->per_s > 0 && rate->burst > 0;
+}
+
 static bool limits_are_valid(const struct varlink_limits *limits) {
     return limits->connections_per_uid > 0 && limits->connections > 0 &&
            limits->message_bytes > 0 && limits->message_bytes <= VARLINK_REPLY_MAX &&
-           limits->write_queue_bytes > 0 && limits->outstanding_per_connection > 0 &&
-           limits->partial_message_ms > 0;
-}
-
-/* ---- time ---- */
-
-static void timer_fired(uv_timer_t *timer);
-
-static void timer_arm(struct varlink_server *server, varlink_deadline due) {
-    uint64_t now = uv_now(server->loop);
-    server->timer_due = due;
-    uv_timer_start(&server->timer, timer_fired, due > now ? due - now : 0, 0);
-}
-
-void varlink_server_set_deadline(
-    struct varlink_server *server, varlink_deadline *deadline, uint64_t after_ms) {
-    varlink_server_clear_deadline(server, deadline);
-    *deadline = uv_now(server->loop) + after_ms;
-    if (*deadline == 0)
-        *deadline = 1;
-    server->deadline_count++;
-    if (server->deadline_count == 1 || *deadline < server->timer_due)
-        timer_arm(server, *deadline);
-}
-
-void varlink_server_clear_deadline(struct varlink_server *server, varlink_deadline *deadline) {
-    if (*deadline == 0)
-        return;
-    *deadline = 0;
-    if (--server->deadline_count == 0)
-        uv_timer_stop(&server->timer);
-}
-
-static varlink_deadline earlier(varlink_deadline a, varlink_deadline b) {
-    if (a == 0 || b == 0)
-        return a ? a : b;
-    return a < b ? a : b;
-}
-
-static void timer_fired(uv_timer_t *timer) {
-    struct varlink_server *server = timer->data;
-    uint64_t now = uv_now(server->loop);
-    struct varlink_connection *connection = TAILQ_FIRST(&server->connections);
-    while (connection && !server->closing) {
-        /* a handler that is cancelled here may close the server, but frees no connection before the
-         * loop runs again */
-        varlink_connection_check_deadlines(connection, now);
-        connection = TAILQ_NEXT(connection, all);
-    }
-    varlink_deadline next = 0;
-    TAILQ_FOREACH(connection, &server->connections, all)
-    next = earlier(next, earlier(connection->message_deadline, connection->call_deadline));
-    if (next && !server->closing)
-        timer_arm(server, next);
-}
-
-/* ---- work that must not run on a handler's stack ---- */
-
-/* One per turn of the loop, so that a busy connection does not keep the others waiting. */
-static void run_ready(uv_idle_t *idle) {
-    struct varlink_server *server = idle->data;
-    struct varlink_connection *connection = TAILQ_FIRST(&server->ready);
-    if (connection) {
-        varlink_server_remove_ready(server, connection);
-        varlink_connection_run(connection);
-    }
-    if (TAILQ_EMPTY(&server->ready))
-        uv_idle_stop(&server->run_ready);
-}
-
-void varlink_server_make_ready(
-    struct varlink_server *server, struct varlink_connection *connection) {
-    if (connection->is_ready || connection->closing)
-        return;
-    connection->is_ready = true;
-    TAILQ_INSERT_TAIL(&server->ready, connection, ready);
-    uv_idle_start(&server->run_ready, run_ready);
-}
-
-void varlink_server_remove_ready(
-    struct varlink_server *server, struct varlink_connection *connection) {
-    if (connection->is_ready)
-        TAILQ_REMOVE(&server->ready, connection, ready);
-    connection->is_ready = false;
+           limits->write_queue_bytes > 0 && limits->bytes_per_uid > 0 &&
+           limits->outstanding_per_connection > 0 && limits->outstanding_per_uid > 0 &&
+           rate_is_valid(&limits->messages_per_uid) && rate_is_valid(&limits->connects_per_uid) &&
+           limits->first_message_ms > 0 && limits->partial_message_ms > 0 && limits->idle_ms > 0;
 }
 
 /* ---- log ---- */
@@ -275,62 +203,15 @@ int varlink_server_new(
     quota_init(&server->quota, options->limits.connections_per_uid, options->limits.connections);
     TAILQ_INIT(&server->listeners);
     TAILQ_INIT(&server->connections);
-    TAILQ_INIT(&server->ready);
     int r = tables_build(server, options);
     if (r < 0)
         return r;
     ignore_sigpipe();
-    uv_idle_init(loop, &server->run_ready);
     uv_timer_init(loop, &server->timer);
-    server->run_ready.data = server->timer.data = server;
-    server->open_handles = 2;
+    server->timer.data = server;
+    server->open_handles = 1;
+    varlink_turn_init(server);
     *ret = TAKE_PTR(server);
-    return 0;
-}
-
-/* ---- listeners ---- */
-
-static void listener_closed(uv_handle_t *handle) {
-    struct varlink_server *server = handle->data;
-    free(handle); /* the pipe is the listener's first member */
-    varlink_server_handle_closed(server);
-}
-
-static void listener_readable(uv_stream_t *stream, int status) {
-    struct varlink_server *server = stream->data;
-    int r = status < 0 ? status : varlink_connection_accept(server, stream);
-    if (r < 0 && r != -EDQUOT && r != -EUSERS) /* those two have said so themselves */
-        log_event(
-            LOG_LEVEL_WARNING, MSG_IPC, "A local connection could not be accepted.", LOG_ERRNO(r));
-}
-
-static struct varlink_listener *listener_new(struct varlink_server *server) {
-    struct varlink_listener *listener = calloc(1, sizeof *listener);
-    if (!listener)
-        return NULL;
-    uv_pipe_init(server->loop, &listener->pipe, 0);
-    listener->pipe.data = server;
-    server->open_handles++;
-    return listener;
-}
-
-int varlink_server_listen_fd(struct varlink_server *server, int fd) {
-    int CLEANUP_CLOSE owned = fd;
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return -errno;
-    struct varlink_listener *listener = listener_new(server);
-    if (!listener)
-        return -ENOMEM;
-    int r = uv_pipe_open(&listener->pipe, fd);
-    if (r == 0) {
-        (void)TAKE_FD(owned);
-        r = uv_listen((uv_stream_t *)&listener->pipe, BACKLOG, listener_readable);
-    }
-    if (r < 0) {
-        uv_close((uv_handle_t *)&listener->pipe, listener_closed);
-        return r;
-    }
-    TAILQ_INSERT_TAIL(&server->listeners, listener, all);
     return 0;
 }
 
@@ -346,7 +227,7 @@ void varlink_server_handle_closed(struct varlink_server *server) {
         closed(userdata);
 }
 
-static void own_handle_closed(uv_handle_t *handle) {
+static void timer_closed(uv_handle_t *handle) {
     varlink_server_handle_closed(handle->data);
 }
 
@@ -359,13 +240,13 @@ void varlink_server_close(struct varlink_server *server, void (*closed)(void *),
     struct varlink_listener *listener;
     while ((listener = TAILQ_FIRST(&server->listeners))) {
         TAILQ_REMOVE(&server->listeners, listener, all);
-        uv_close((uv_handle_t *)&listener->pipe, listener_closed);
+        varlink_listener_close(listener);
     }
     struct varlink_connection *connection; /* stays in the list until the loop has closed it */
     TAILQ_FOREACH(connection, &server->connections, all)
     varlink_connection_end(connection);
-    uv_close((uv_handle_t *)&server->run_ready, own_handle_closed);
-    uv_close((uv_handle_t *)&server->timer, own_handle_closed);
+    varlink_turn_close(server);
+    uv_close((uv_handle_t *)&server->timer, timer_closed);
 }
 
 void varlink_server_each_connection(

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "method_table.h"
+#include "rate_bucket.h"
 
 #include <json-c/json_object.h>
 #include <sys/types.h>
@@ -24,13 +25,21 @@ struct varlink_interface {
     const char *description; /* the .varlink file as it stands */
 };
 
+/* Nothing is lost at a limit that makes a uid wait: it is only not read. root has no rates. */
 struct varlink_limits {
     unsigned connections_per_uid; /* 16 */
     unsigned connections;         /* 1024; the last connections_per_uid of them are kept for root */
     size_t message_bytes;         /* 64 KiB */
     size_t write_queue_bytes;     /* 1 MiB */
+    size_t bytes_per_uid; /* 2 MiB: of all its connections, what is kept of messages and what waits
+                             to be read; past it the connection that has most of them ends */
     unsigned outstanding_per_connection; /* 16: calls not yet answered; reading stops there */
-    unsigned partial_message_ms;         /* 5000: a message must be complete */
+    unsigned outstanding_per_uid; /* 64: of all its connections; past it each may have only one */
+    struct rate messages_per_uid; /* 200 a second after 400; each KiB of one counts as one more */
+    struct rate connects_per_uid; /* 100 a second after 200; past it they are closed at once */
+    unsigned first_message_ms;    /* 10000: a message must have come */
+    unsigned partial_message_ms;  /* 5000: a message must be complete */
+    unsigned idle_ms; /* 60000: a call must be open, or the uid have a stream on some connection */
 };
 extern const struct varlink_limits varlink_limits_default;
 

@@ -60,6 +60,7 @@ void varlink_server_each_method(
 void varlink_server_each_uid(
     struct varlink_server *server, void (*visit)(const struct varlink_uid_info *, void *),
     void *userdata) {
+    int64_t now = varlink_server_tick(server);
     const struct quota_account *account;
     TAILQ_FOREACH(account, &server->quota.accounts, all) {
         struct varlink_uid_info info = {
@@ -67,6 +68,10 @@ void varlink_server_each_uid(
             .connections = account->connections,
             .outstanding = account->outstanding,
             .bytes = account->bytes,
+            .messages_left = account->uid == 0 ? server->options.limits.messages_per_uid.burst
+                                               : rate_bucket_left(
+                                                     &account->messages,
+                                                     &server->options.limits.messages_per_uid, now),
             .refused = account->refused,
             .delayed = account->delayed,
         };
@@ -92,17 +97,18 @@ static void statistics_observe(struct varlink_server *server, const struct varli
 }
 
 void varlink_statistics_show_connection(
-    const struct varlink_connection *connection, enum varlink_event_kind kind, int reason) {
+    struct varlink_server *server, enum varlink_event_kind kind, uint64_t id, uid_t uid, pid_t pid,
+    int reason) {
     bool left = reason == UV_EOF || reason == -EPIPE || reason == -ECONNRESET;
     const struct varlink_event event = {
         .kind = kind,
-        .connection = connection->id,
-        .uid = connection->uid,
-        .pid = connection->pid,
+        .connection = id,
+        .uid = uid,
+        .pid = pid,
         .latency_us = -1,
         .reason = left ? 0 : reason,
     };
-    statistics_observe(connection->server, &event);
+    statistics_observe(server, &event);
 }
 
 void varlink_statistics_show_call(

@@ -38,6 +38,8 @@ static const char play_interface[] = "# for tests\n"
                                      "method Silent() -> ()\n"
                                      "method Small(text: string) -> ()\n"
                                      "method Count() -> (number: int)\n"
+                                     "method Mute() -> ()\n"
+                                     "method Slow() -> ()\n"
                                      "method Managed() -> ()\n"
                                      "method Root() -> ()\n"
                                      "method Close() -> ()\n"
@@ -49,11 +51,20 @@ struct play {
     struct varlink_call *later; /* the one that waits for the test */
     struct varlink_call *count; /* the open stream */
     unsigned cancelled, called, closed;
+    bool close_when_cancelled, speak_at_once;
 };
+
+static void play_server_closed(void *userdata) {
+    struct play *play = userdata;
+    play->server = NULL;
+    play->closed++;
+}
 
 static void play_cancelled(struct varlink_call *call, void *userdata) {
     struct play *play = userdata;
     play->cancelled++;
+    if (play->close_when_cancelled)
+        varlink_server_close(play->server, play_server_closed, play);
     if (play->later == call)
         play->later = NULL;
     if (play->count == call)
@@ -79,6 +90,8 @@ static void play_count(struct varlink_call *call, void *userdata) {
     play->called++;
     play->count = call;
     varlink_call_on_cancel(call, play_cancelled, play);
+    if (play->speak_at_once)
+        varlink_call_notify(call, NULL);
 }
 
 static void play_empty(struct varlink_call *call, void *userdata) {
@@ -87,10 +100,14 @@ static void play_empty(struct varlink_call *call, void *userdata) {
     varlink_call_reply(call, NULL);
 }
 
-static void play_server_closed(void *userdata) {
+/* longer than a turn is */
+static void play_slow(struct varlink_call *call, void *userdata) {
     struct play *play = userdata;
-    play->server = NULL;
-    play->closed++;
+    uint64_t begin = uv_hrtime();
+    while (uv_hrtime() - begin < 200000)
+        ;
+    play->called++;
+    varlink_call_reply(call, NULL);
 }
 
 static void play_close(struct varlink_call *call, void *userdata) {
@@ -108,6 +125,8 @@ static const struct method *const play_methods[] = {
     METHOD_ROW("io.test.Play.Silent", METHOD_ANYONE, false, PLAY_SILENT_MS, 0, play_later),
     METHOD_ROW("io.test.Play.Small", METHOD_ANYONE, false, 1000, PLAY_SMALL_MAX, play_empty),
     METHOD_ROW("io.test.Play.Count", METHOD_ANYONE, true, 0, 0, play_count),
+    METHOD_ROW("io.test.Play.Mute", METHOD_ANYONE, true, PLAY_SILENT_MS, 0, play_count),
+    METHOD_ROW("io.test.Play.Slow", METHOD_ANYONE, false, 1000, 0, play_slow),
     METHOD_ROW("io.test.Play.Managed", METHOD_MANAGED, false, 1000, 0, play_empty),
     METHOD_ROW("io.test.Play.Root", METHOD_ROOT, false, 1000, 0, play_empty),
     METHOD_ROW("io.test.Play.Close", METHOD_ANYONE, false, 1000, 0, play_close),
@@ -136,12 +155,18 @@ static struct varlink_server_options play_options(struct play *play) {
     };
 }
 
+/** Whoever runs the tests is not to wait for tokens. */
+__attribute__((unused)) static struct varlink_limits play_limits(void) {
+    struct varlink_limits limits = varlink_limits_default;
+    limits.messages_per_uid = limits.connects_per_uid = (struct rate){1000000, 1000000};
+    return limits;
+}
+
 __attribute__((unused)) static void play_start_with(
     struct play *play, const struct varlink_limits *limits) {
     *play = (struct play){0};
     struct varlink_server_options options = play_options(play);
-    if (limits)
-        options.limits = *limits;
+    options.limits = limits ? *limits : play_limits();
     assert_int_equal(uv_loop_init(&play->loop), 0);
     assert_int_equal(varlink_server_new(&play->loop, &options, &play->server), 0);
 }
@@ -171,6 +196,15 @@ __attribute__((unused)) static int play_connect(struct play *play) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     assert_int_equal(varlink_server_add_connection_fd(play->server, fds[0]), 0);
     return fds[1];
+}
+
+/** One whose peer is `uid`, for root only: the kernel takes the credentials at the moment the pair
+ * is made. */
+__attribute__((unused)) static int play_connect_as(struct play *play, uid_t uid) {
+    assert_int_equal(seteuid(uid), 0);
+    int fd = play_connect(play);
+    assert_int_equal(seteuid(0), 0);
+    return fd;
 }
 
 /** Sends text with a NUL at each '|' and turns the loop. */

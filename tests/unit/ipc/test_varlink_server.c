@@ -273,15 +273,6 @@ static void test_the_last_words_of_a_stream_follow_its_newest(void **state) {
 
 /* ---- who may ---- */
 
-/* A connection whose peer is `uid`: the kernel takes the credentials at the moment the pair is
- * made. */
-static int connect_as(uid_t uid) {
-    assert_int_equal(seteuid(uid), 0);
-    int fd = play_connect(&play);
-    assert_int_equal(seteuid(0), 0);
-    return fd;
-}
-
 static void test_access_by_class(void **state) {
     static const struct {
         uid_t uid;
@@ -296,7 +287,7 @@ static void test_access_by_class(void **state) {
     if (geteuid() != 0)
         skip();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        int CLEANUP_CLOSE fd = connect_as(cases[i].uid);
+        int CLEANUP_CLOSE fd = play_connect_as(&play, cases[i].uid);
         play_expect(&play, fd, CALL("Echo"), cases[i].anyone);
         play_expect(&play, fd, CALL("Managed"), cases[i].managed);
         play_expect(&play, fd, CALL("Root"), cases[i].root);
@@ -358,7 +349,7 @@ static void test_message_size_of_one_method(void **state) {
 }
 
 static void test_connections_of_one_uid(void **state) {
-    struct varlink_limits limits = varlink_limits_default;
+    struct varlink_limits limits = play_limits();
     limits.connections_per_uid = 3;
     (void)state;
     struct play few;
@@ -427,7 +418,7 @@ static void test_too_many_calls_behind_a_stream_end_it(void **state) {
 }
 
 static void test_a_peer_that_never_reads_is_cut_off(void **state) {
-    struct varlink_limits limits = varlink_limits_default;
+    struct varlink_limits limits = play_limits();
     limits.write_queue_bytes = 64 * 1024;
     (void)state;
     struct play small;
@@ -468,7 +459,7 @@ static void drip_one(uv_timer_t *timer) {
 
 static void test_a_message_must_be_whole_in_time(void **state) {
     enum { DEADLINE_MS = 40, DRIP_MS = 10, PATIENCE = 100 };
-    struct varlink_limits limits = varlink_limits_default;
+    struct varlink_limits limits = play_limits();
     limits.partial_message_ms = DEADLINE_MS;
     (void)state;
     struct play hasty;
@@ -495,7 +486,11 @@ static void test_a_message_must_be_whole_in_time(void **state) {
 
 static void test_at_rest_no_timer_runs(void **state) {
     int CLEANUP_CLOSE fd = play_connect(&play);
+    int watch = play_connect(&play); /* without a stream, a connection may not be idle for ever */
     (void)state;
+    assert_int_not_equal(uv_backend_timeout(&play.loop), -1);
+    play_send(&play, watch, MORE("Count"));
+    assert_int_equal(uv_backend_timeout(&play.loop), -1);
     play_send(&play, fd, "{\"method\":");
     assert_int_not_equal(uv_backend_timeout(&play.loop), -1);
     play_expect(&play, fd, "\"io.test.Play.Echo\"}|", "{\"parameters\":{}}|");
@@ -505,6 +500,9 @@ static void test_at_rest_no_timer_runs(void **state) {
     varlink_call_reply(play.later, NULL);
     play_turn(&play);
     assert_int_equal(uv_backend_timeout(&play.loop), -1);
+    close(watch);
+    play_turn(&play);
+    assert_int_not_equal(uv_backend_timeout(&play.loop), -1);
 }
 
 static void test_a_handler_that_does_not_answer(void **state) {
@@ -520,6 +518,40 @@ static void test_a_handler_that_does_not_answer(void **state) {
         play_received(fd),
         "{\"error\":\"io.devtrust.Local.Timeout\",\"parameters\":{\"deadline_ms\":40}}|" ECHOED(
             "after"));
+}
+
+static void test_a_stream_that_does_not_begin(void **state) {
+    static const char timeout[] =
+        "{\"error\":\"io.devtrust.Local.Timeout\",\"parameters\":{\"deadline_ms\":40}}|";
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    (void)state;
+    play_send(&play, fd, MORE("Mute") ECHO_CALL("after"));
+    while (play.cancelled == 0)
+        uv_run(&play.loop, UV_RUN_ONCE);
+    play_turn(&play);
+    char expected[256];
+    snprintf(expected, sizeof expected, "%s%s", timeout, ECHOED("after"));
+    assert_string_equal(play_received(fd), expected);
+    /* one that has begun may be silent */
+    play_send(&play, fd, MORE("Mute"));
+    assert_int_not_equal(uv_backend_timeout(&play.loop), -1);
+    notify_number(1);
+    assert_int_equal(uv_backend_timeout(&play.loop), -1);
+    int CLEANUP_CLOSE other = play_connect(&play);
+    play.speak_at_once = true;
+    play_expect(&play, other, MORE("Mute"), "{\"parameters\":{},\"continues\":true}|");
+    assert_int_equal(uv_backend_timeout(&play.loop), -1);
+}
+
+static void test_a_handler_may_close_the_server_when_time_is_over(void **state) {
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    (void)state;
+    play.close_when_cancelled = true;
+    play_send(&play, fd, CALL("Silent"));
+    while (play.closed == 0)
+        uv_run(&play.loop, UV_RUN_ONCE);
+    assert_int_equal(play.cancelled, 1);
+    assert_string_equal(play_received(fd), "$");
 }
 
 /* ---- ends ---- */
@@ -572,36 +604,6 @@ static void test_a_handler_may_close_the_server(void **state) {
     assert_int_equal(play.closed, 1);
     assert_string_equal(play_received(fd), "$");
     assert_string_equal(play_received(other), "$");
-}
-
-static void test_descriptors_sent_along_are_not_taken(void **state) {
-    int CLEANUP_CLOSE fd = play_connect(&play);
-    int pipe_fds[2];
-    (void)state;
-    assert_int_equal(pipe(pipe_fds), 0);
-    static char wire[] = "{\"method\":\"io.test.Play.Echo\"}";
-    struct iovec part = {wire, sizeof wire};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct msghdr message = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &pipe_fds[1], sizeof(int));
-    assert_int_equal(sendmsg(fd, &message, 0), sizeof wire);
-    close(pipe_fds[1]);
-    play_turn(&play);
-    assert_string_equal(play_received(fd), "{\"parameters\":{}}|");
-    char byte;
-    assert_int_equal(read(pipe_fds[0], &byte, 1), 0); /* nobody holds the other end */
-    close(pipe_fds[0]);
 }
 
 /* ---- tables ---- */
@@ -681,11 +683,12 @@ int main(void) {
         TEST(test_a_message_must_be_whole_in_time),
         TEST(test_at_rest_no_timer_runs),
         TEST(test_a_handler_that_does_not_answer),
+        TEST(test_a_stream_that_does_not_begin),
         TEST(test_a_peer_that_leaves_cancels),
         TEST(test_notify_to_a_peer_that_left_calls_nothing_back),
         TEST(test_calls_before_the_end_are_heard),
         TEST(test_a_handler_may_close_the_server),
-        TEST(test_descriptors_sent_along_are_not_taken),
+        TEST(test_a_handler_may_close_the_server_when_time_is_over),
         TEST(test_tables_must_match),
     };
     return cmocka_run_group_tests_name("varlink_server", tests, NULL, NULL);

@@ -129,7 +129,7 @@ static void test_a_stream(void **state) {
 }
 
 static void test_a_refused_connection(void **state) {
-    struct varlink_limits limits = varlink_limits_default;
+    struct varlink_limits limits = play_limits();
     struct play one;
     int pair[2];
     (void)state;
