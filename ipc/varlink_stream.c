@@ -88,12 +88,15 @@ int varlink_stream_open(
     int r = transport_peer(fd, &uid, &pid);
     if (r < 0)
         return r;
-    if (uid != peer_uid)
-        return -EPERM;
+    return uid == peer_uid ? varlink_stream_open_fd(TAKE_FD(fd), timeout_ms, ret) : -EPERM;
+}
+
+int varlink_stream_open_fd(int fd, int timeout_ms, struct varlink_stream **ret) {
+    int CLEANUP_CLOSE owned = fd;
     struct varlink_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return -ENOMEM;
-    stream->fd = TAKE_FD(fd);
+    stream->fd = TAKE_FD(owned);
     stream->timeout_ms = timeout_ms;
     varlink_reader_init(&stream->reader, VARLINK_REPLY_MAX, READ_CHUNK);
     *ret = stream;
@@ -108,6 +111,10 @@ struct varlink_stream *varlink_stream_free(struct varlink_stream *stream) {
     explicit_bzero(stream->chunk, sizeof stream->chunk);
     free(stream);
     return NULL;
+}
+
+int varlink_stream_fd(const struct varlink_stream *stream) {
+    return stream->fd;
 }
 
 static int stream_write(struct varlink_stream *stream, const char *text, size_t size) {

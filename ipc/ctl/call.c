@@ -8,8 +8,70 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
+
+#define BRIDGE_LAST_WORDS_MS 1000 /* from the end of its output to its own */
+
+/* ---- through a program ---- */
+
+static int bridge_connect(struct ctl *ctl, struct varlink_stream **ret) {
+    int fd = -1;
+    bridge_program_end(&ctl->bridge_program); /* that of the connection before */
+    int r = bridge_program_start(&ctl->bridge_program, ctl->bridge, &fd);
+    if (r == -EINVAL || r == -E2BIG)
+        return ctl_usage(
+            ctl, "--bridge takes up to 32 words without quotes, for no shell reads them; not",
+            ctl->bridge);
+    if (r == 0)
+        r = varlink_stream_open_fd(fd, ctl->timeout_ms, ret);
+    if (r == -ENOMEM)
+        return ctl_fail(ctl, REASON_NO_MEMORY);
+    if (r < 0)
+        return ctl_fail_with(
+            ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE),
+            "The program of --bridge cannot be run:", strerror(-r),
+            "It is found by PATH, and by no shell.");
+    return CTL_GOOD;
+}
+
+static int bridge_explain_end(struct ctl *ctl) {
+    static const char by_hand[] = "Run it by hand and see; at the far end: devtrustctl ipc bridge.";
+    char text[96];
+    int status = 0;
+    bool ended = bridge_program_has_ended(&ctl->bridge_program, BRIDGE_LAST_WORDS_MS);
+    if (ended)
+        status = ctl->bridge_program.status;
+    if (ended && WIFSIGNALED(status))
+        snprintf(text, sizeof text, "The bridge was ended by signal %d.", WTERMSIG(status));
+    else if (ended)
+        snprintf(
+            text, sizeof text, "The bridge ended without an answer, with status %d.",
+            WEXITSTATUS(status));
+    else
+        snprintf(text, sizeof text, "The bridge closed its output without an answer.");
+    return ctl_fail_with(
+        ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE), text, NULL, by_hand);
+}
+
+static int bridge_explain_loss(struct ctl *ctl, int r) {
+    const char *code = reason_code(REASON_DAEMON_UNREACHABLE);
+    if (r == -ETIMEDOUT)
+        return ctl_fail_with(
+            ctl, CTL_UNREACHABLE, code, "Nothing came through the bridge in time.", NULL,
+            "Run it by hand and see, or wait longer: --timeout SECONDS.");
+    if (r == -EBADMSG)
+        return ctl_fail_with(
+            ctl, CTL_UNREACHABLE, code, "What comes through the bridge is not Varlink.", NULL,
+            "The program must relay and print nothing of its own; at the far end: devtrustctl ipc "
+            "bridge.");
+    return bridge_explain_end(ctl);
+}
+
+/* ---- to the socket ---- */
 
 int ctl_connect(struct ctl *ctl, struct varlink_stream **ret) {
+    if (ctl->bridge)
+        return bridge_connect(ctl, ret);
     int r = varlink_stream_open(ctl->socket_path, ctl->daemon_uid, ctl->timeout_ms, ret);
     if (r == 0)
         return CTL_GOOD;
@@ -27,16 +89,18 @@ int ctl_connect(struct ctl *ctl, struct varlink_stream **ret) {
 
 int ctl_explain_loss(struct ctl *ctl, int r) {
     const char *code = reason_code(REASON_DAEMON_UNREACHABLE);
-    if (r == -ETIMEDOUT)
-        return ctl_fail_with(
-            ctl, CTL_UNREACHABLE, code, "devtrustd did not answer in time.", NULL,
-            "Look at its log (journalctl -u devtrustd), or wait longer: --timeout SECONDS.");
     if (r == -EMSGSIZE)
         return ctl_fail_with(
             ctl, CTL_USAGE, "usage", "The message is too large.", NULL,
             "A call may have 64 KiB, its answer 1 MiB.");
     if (r == -ENOMEM)
         return ctl_fail(ctl, REASON_NO_MEMORY);
+    if (ctl->bridge)
+        return bridge_explain_loss(ctl, r);
+    if (r == -ETIMEDOUT)
+        return ctl_fail_with(
+            ctl, CTL_UNREACHABLE, code, "devtrustd did not answer in time.", NULL,
+            "Look at its log (journalctl -u devtrustd), or wait longer: --timeout SECONDS.");
     if (r == -EBADMSG)
         return ctl_fail_with(
             ctl, CTL_UNREACHABLE, code, "What answers does not speak Varlink.", NULL,
@@ -114,6 +178,15 @@ static int call_finish(struct ctl *ctl, struct varlink_stream *stream, struct js
     return CTL_GOOD;
 }
 
+int ctl_call_on(
+    struct ctl *ctl, struct varlink_stream *stream, const char *method,
+    struct json_object *parameters, struct json_object **ret) {
+    int r = varlink_stream_send(stream, method, parameters, false, false);
+    if (r < 0)
+        return ctl_explain_loss(ctl, r);
+    return call_finish(ctl, stream, ret);
+}
+
 int ctl_call(
     struct ctl *ctl, const char *method, struct json_object *parameters, struct json_object **ret) {
     struct json_object CLEANUP_JSON *owned = parameters;
@@ -121,10 +194,7 @@ int ctl_call(
     int status = ctl_connect(ctl, &stream);
     if (status != CTL_GOOD)
         return status;
-    int r = varlink_stream_send(stream, method, TAKE_PTR(owned), false, false);
-    if (r < 0)
-        return ctl_explain_loss(ctl, r);
-    return call_finish(ctl, stream, ret);
+    return ctl_call_on(ctl, stream, method, TAKE_PTR(owned), ret);
 }
 
 int ctl_call_secret(struct ctl *ctl, const struct secret *message, struct json_object **ret) {

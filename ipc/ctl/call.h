@@ -8,8 +8,9 @@
 #include "common/cleanup.h"
 #include "common/secret.h"
 
-/** Connects to the daemon and checks who it is. Returns CTL_GOOD and *ret, or an exit status after
- * having said why. */
+/** Connects to the daemon and checks who it is; or starts the program of --bridge, behind which
+ * nothing can be checked from here. Returns CTL_GOOD and *ret, or an exit status after having said
+ * why. */
 int ctl_connect(struct ctl *ctl, struct varlink_stream **ret);
 
 /** Connects, calls, waits for the one answer. Owns `parameters` (NULL: none). Returns CTL_GOOD and
@@ -21,6 +22,11 @@ int ctl_call(
 int ctl_call_with_user(
     struct ctl *ctl, const char *method, const struct ctl_arguments *arguments,
     struct json_object **ret);
+
+/** The same over a connection that is there already, for commands of several calls. */
+int ctl_call_on(
+    struct ctl *ctl, struct varlink_stream *stream, const char *method,
+    struct json_object *parameters, struct json_object **ret);
 
 /** The same as ctl_call() with the text of a whole message, which holds a secret. */
 int ctl_call_secret(struct ctl *ctl, const struct secret *message, struct json_object **ret);

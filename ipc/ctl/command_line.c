@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MAX_TIMEOUT_S 86400
+#define BRIDGE_LEAST_TIMEOUT_MS 60000 /* somebody may have to type a password first */
 
 /* ---- which command ---- */
 
@@ -165,6 +166,13 @@ int command_line_apply(
     if (status != CTL_GOOD)
         return status;
     const char *path = arguments->options[CTL_OPTION_SOCKET];
+    const char *bridge = arguments->options[CTL_OPTION_BRIDGE];
+    if (path && bridge)
+        return ctl_usage(ctl, "--socket and --bridge exclude each other.", NULL);
+    if (bridge && !arguments->options[CTL_OPTION_TIMEOUT] &&
+        ctl->timeout_ms < BRIDGE_LEAST_TIMEOUT_MS)
+        ctl->timeout_ms = BRIDGE_LEAST_TIMEOUT_MS;
+    ctl->bridge = bridge;
     ctl->json = arguments->options[CTL_OPTION_JSON] != NULL;
     ctl->socket_path = path ? path : PATH_DAEMON_SOCKET;
     return CTL_GOOD;

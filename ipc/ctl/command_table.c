@@ -40,6 +40,12 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
     [CTL_OPTION_EVERYWHERE] =
         {"everywhere", .help = "Wait until it is done, and for users who are not signed in run "
                                "their agent as them."},
+    [CTL_OPTION_BRIDGE] =
+        {"bridge", "COMMAND", ARGUMENT_TEXT,
+         .help = "Reach the daemon through this program instead of the socket, such as \"ssh HOST "
+                 "devtrustctl ipc bridge\". Its words are separated by blanks; no shell reads "
+                 "them. That what answers runs as root is not checked here: only the far end can "
+                 "know, and `ipc bridge` looks."},
 };
 
 const char *const command_group_names[COMMAND_GROUP_COUNT_] = {
@@ -127,6 +133,7 @@ const struct command command_table[] = {
     {
         .name = "ipc info",
         .group = COMMAND_GROUP_IPC,
+        .options = BIT(BRIDGE),
         .timeout_s = 15,
         .run = ctl_ipc_info,
         .help = "Say what answers on the socket, its interfaces",
@@ -136,6 +143,7 @@ const struct command command_table[] = {
         .name = "ipc introspect",
         .group = COMMAND_GROUP_IPC,
         .operands = {{"INTERFACE", ARGUMENT_INTERFACE, true}},
+        .options = BIT(BRIDGE),
         .timeout_s = 15,
         .run = ctl_ipc_introspect,
         .help = "Print an interface's description, or all of them",
@@ -145,12 +153,24 @@ const struct command command_table[] = {
         .name = "ipc call",
         .group = COMMAND_GROUP_IPC,
         .operands = {{"METHOD", ARGUMENT_METHOD, false}, {"JSON", ARGUMENT_TEXT, true}},
-        .options = BIT(MORE) | BIT(ONEWAY),
+        .options = BIT(MORE) | BIT(ONEWAY) | BIT(BRIDGE),
         .timeout_s = 30,
         .run = ctl_ipc_call,
         .help = "Call a method of devtrustd's Varlink interfaces",
         .detail =
             "METHOD is a full name, io.devtrust.Device.GetStatus; JSON its parameters, an object.",
+    },
+    {
+        .name = "ipc bridge",
+        .group = COMMAND_GROUP_IPC,
+        .timeout_s = 15,
+        .run = ctl_ipc_bridge,
+        .help = "Relay standard input and output to the socket",
+        .detail = "So that ssh, systemd-run and the like carry the interface: `devtrustctl ipc "
+                  "info --bridge \"ssh HOST devtrustctl ipc bridge\"`. It looks into nothing "
+                  "that it carries, and ends when either side ends. The far end's rules hold: "
+                  "what its user may, and a socket that is root's. --timeout bounds only the "
+                  "connecting.",
     },
     /* ---- other ---- */
     {

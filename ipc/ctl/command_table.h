@@ -38,6 +38,7 @@ enum ctl_option {
     CTL_OPTION_MORE,
     CTL_OPTION_ONEWAY,
     CTL_OPTION_EVERYWHERE,
+    CTL_OPTION_BRIDGE,
     CTL_OPTION_COUNT_,
 };
 

@@ -57,14 +57,17 @@ static int print_method(
 static int print_interfaces(struct ctl *ctl, bool with_methods) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct service_info info = {0};
-    int status = service_info_get(ctl, &answer, &info);
+    struct varlink_stream CLEANUP_STREAM *stream = NULL;
+    int status = ctl_connect(ctl, &stream);
+    if (status == CTL_GOOD)
+        status = service_info_get(ctl, stream, &answer, &info);
     for (size_t i = 0; status == CTL_GOOD && i < service_info_interface_count(&info); i++) {
         struct json_object CLEANUP_JSON *description = NULL;
         struct method_printer printer = {ctl, service_info_interface(&info, i)};
         if (!with_methods)
             print_word(ctl, printer.interface);
         else
-            status = service_info_describe(ctl, printer.interface, &description);
+            status = service_info_describe(ctl, stream, printer.interface, &description);
         if (description &&
             varlink_idl_read(
                 json_object_get_string(description), printer.interface, print_method, &printer) < 0)

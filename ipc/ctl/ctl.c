@@ -97,7 +97,10 @@ static int run_command(
         return CTL_GOOD;
     }
     status = command_line_apply(ctl, command, &arguments);
-    return status == CTL_GOOD ? command->run(ctl, &arguments) : status;
+    if (status == CTL_GOOD)
+        status = command->run(ctl, &arguments);
+    bridge_program_end(&ctl->bridge_program);
+    return status;
 }
 
 static bool wants_help(int argc, char *const *argv) {

@@ -2,6 +2,7 @@
  * two files, so that tests read what a person would. */
 #pragma once
 
+#include "ipc/ctl/bridge_program.h"
 #include "ipc/ctl/command_table.h"
 
 #include "common/reason.h"
@@ -38,8 +39,10 @@ struct ctl {
     /* set from the command line */
     const char *command; /* "cert show", for messages */
     const char *socket_path;
+    const char *bridge; /* command to reach the daemon through; NULL: its socket */
     int timeout_ms;
     bool json;
+    struct bridge_program bridge_program; /* what runs for `bridge` */
 };
 
 struct ctl_arguments {
@@ -59,6 +62,7 @@ int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_explain(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_completion(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_bridge(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments);

@@ -84,8 +84,11 @@ int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments) {
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct service_info info = {0};
+    struct varlink_stream CLEANUP_STREAM *stream = NULL;
     (void)arguments;
-    int status = service_info_get(ctl, &answer, &info);
+    int status = ctl_connect(ctl, &stream);
+    if (status == CTL_GOOD)
+        status = service_info_get(ctl, stream, &answer, &info);
     if (status != CTL_GOOD)
         return status;
     if (ctl->json) {
@@ -114,9 +117,11 @@ static void print_lines(FILE *file, const char *text) {
     }
 }
 
-static int introspect_one(struct ctl *ctl, const char *interface, struct json_object *collected) {
+static int introspect_one(
+    struct ctl *ctl, struct varlink_stream *stream, const char *interface,
+    struct json_object *collected) {
     struct json_object CLEANUP_JSON *description = NULL;
-    int status = service_info_describe(ctl, interface, &description);
+    int status = service_info_describe(ctl, stream, interface, &description);
     if (status != CTL_GOOD)
         return status;
     if (!ctl->json)
@@ -126,16 +131,17 @@ static int introspect_one(struct ctl *ctl, const char *interface, struct json_ob
     return CTL_GOOD;
 }
 
-static int introspect_all(struct ctl *ctl, struct json_object *collected) {
+static int introspect_all(
+    struct ctl *ctl, struct varlink_stream *stream, struct json_object *collected) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct service_info info = {0};
-    int status = service_info_get(ctl, &answer, &info);
+    int status = service_info_get(ctl, stream, &answer, &info);
     if (status != CTL_GOOD)
         return status;
     for (size_t i = 0; status == CTL_GOOD && i < service_info_interface_count(&info); i++) {
         if (i > 0 && !ctl->json)
             fputc('\n', ctl->out);
-        status = introspect_one(ctl, service_info_interface(&info, i), collected);
+        status = introspect_one(ctl, stream, service_info_interface(&info, i), collected);
     }
     return status;
 }
@@ -145,9 +151,12 @@ int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments) {
     struct json_object CLEANUP_JSON *collected = json_object_new_object();
     if (!collected)
         return ctl_fail(ctl, REASON_NO_MEMORY);
-    int status = arguments->operand_count > 0
-                     ? introspect_one(ctl, arguments->operands[0], collected)
-                     : introspect_all(ctl, collected);
+    struct varlink_stream CLEANUP_STREAM *stream = NULL;
+    int status = ctl_connect(ctl, &stream);
+    if (status == CTL_GOOD)
+        status = arguments->operand_count > 0
+                     ? introspect_one(ctl, stream, arguments->operands[0], collected)
+                     : introspect_all(ctl, stream, collected);
     if (status == CTL_GOOD && ctl->json)
         ctl_print_json(ctl, collected);
     return status;

@@ -22,10 +22,12 @@ static int read_info(struct json_object *answer, struct service_info *ret) {
     return r;
 }
 
-int service_info_get(struct ctl *ctl, struct json_object **ret_answer, struct service_info *ret) {
+int service_info_get(
+    struct ctl *ctl, struct varlink_stream *stream, struct json_object **ret_answer,
+    struct service_info *ret) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct service_info info = {0};
-    int status = ctl_call(ctl, "org.varlink.service.GetInfo", NULL, &answer);
+    int status = ctl_call_on(ctl, stream, "org.varlink.service.GetInfo", NULL, &answer);
     if (status != CTL_GOOD)
         return status;
     if (read_info(answer, &info) < 0)
@@ -43,13 +45,15 @@ const char *service_info_interface(const struct service_info *info, size_t i) {
     return json_object_get_string(json_object_array_get_idx(info->interfaces, i));
 }
 
-int service_info_describe(struct ctl *ctl, const char *interface, struct json_object **ret) {
+int service_info_describe(
+    struct ctl *ctl, struct varlink_stream *stream, const char *interface,
+    struct json_object **ret) {
     struct json_object CLEANUP_JSON *parameters = json_object_new_object();
     if (!parameters || json_fields_add_string(parameters, "interface", interface) < 0)
         return ctl_fail(ctl, REASON_NO_MEMORY);
     struct json_object CLEANUP_JSON *answer = NULL;
-    int status =
-        ctl_call(ctl, "org.varlink.service.GetInterfaceDescription", TAKE_PTR(parameters), &answer);
+    int status = ctl_call_on(
+        ctl, stream, "org.varlink.service.GetInterfaceDescription", TAKE_PTR(parameters), &answer);
     if (status != CTL_GOOD)
         return status;
     struct json_object *description = NULL;
