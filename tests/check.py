@@ -105,6 +105,7 @@ def lint_jobs() -> list[Job]:
     jobs = [Job("format", ["make", "-s", "format-check"], count_one),
             Job("shellcheck", ["make", "-s", "shellcheck"], count_one),
             Job("install", ["tests/install-test.sh"], count_one),
+            Job("docs", ["tests/docs-test.py"], count_one),
             Job("units", ["tests/units-test.sh"], count_one),
             Job("method-table", ["tests/method-table-test.sh"], count_one)]
     for layer in ("common", "ipc", "daemon", "useragent", "server"):

@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+"""The documents name what there is: interfaces, commands, options, codes, checks; and the manual pages are well formed.
+
+Each finding is a line; any finding fails. `docs-test.py --write` renews the table of man/devtrust-codes.7 from the table of reasons.
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TOOL = ROOT / "build/devtrustctl"
+CODES = ROOT / "man/devtrust-codes.7"
+BEGIN, END = '.\\" codes: written by tests/docs-test.py --write', '.\\" end of codes'
+
+findings: list[str] = []
+
+
+def finding(text: str) -> None:
+    findings.append(text)
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def page(path: str) -> str:
+    """A manual page as a reader sees it, on one line: no macros, one blank between words."""
+    done = subprocess.run(["mandoc", "-Tutf8", "-O", "width=500", str(ROOT / path)], capture_output=True, text=True, check=True)
+    return re.sub(r"\s+", " ", re.sub(".\b", "", done.stdout))
+
+
+def has_word(text: str, word: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) is not None
+
+
+def tool(*arguments: str) -> str:
+    return subprocess.run([str(TOOL), *arguments], capture_output=True, text=True, check=True).stdout
+
+
+# ---- interfaces ----
+
+def declarations(interface: pathlib.Path) -> list[tuple[str, str]]:
+    """("method", "GetStatus") …"""
+    return re.findall(r"^(type|method|error) (\w+)", interface.read_text(encoding="utf-8"), re.M)
+
+
+def fields(interface: pathlib.Path) -> set[str]:
+    """Names of members, parameters and results."""
+    text = re.sub(r"#.*", "", interface.read_text(encoding="utf-8"))
+    return set(re.findall(r"(\w+):", text))
+
+
+def method_rows() -> dict[str, tuple[bool, str, str]]:
+    """{"io.devtrust.Agent.Submit": (root only, "40 s", "16 KiB")} from the table that the daemon goes by."""
+    rows = {}
+    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\((\w+), (\w+), (\d+)000|STREAM\((\w+), (\w+)), (\d+) \* KIB"
+    for face, call, access, seconds, stream, stream_access, size in re.findall(pattern, read("daemon/daemon_methods.c"), re.M):
+        name = f"io.devtrust.{face.capitalize()}.{call or stream}"
+        rows[name] = ((access or stream_access) == "ROOT", f"{seconds} s" if seconds else "–", f"{size} KiB")
+    return rows
+
+
+def check_interfaces() -> None:
+    document, manual = read("docs/IPC.md"), page("man/io.devtrust.7")
+    for interface in sorted((ROOT / "ipc").glob("*.varlink")):
+        for kind, name in [("interface", interface.stem), *declarations(interface)]:
+            for where, text in (("docs/IPC.md", document), ("man/io.devtrust.7", manual)):
+                if not has_word(text, name):
+                    finding(f"{where} does not name the {kind} {name} of {interface.name}")
+        for name in sorted(fields(interface)):
+            if not has_word(manual, name):
+                finding(f"man/io.devtrust.7 does not name the field {name} of {interface.name}")
+
+
+def check_method_table() -> None:
+    rows, served = method_rows(), set()
+    for interface in sorted((ROOT / "ipc").glob("io.devtrust.*.varlink")):
+        served |= {f"{interface.stem}.{name}" for kind, name in declarations(interface) if kind == "method"}
+    if served != set(rows):
+        finding(f"docs-test.py does not understand daemon/daemon_methods.c: {sorted(served ^ set(rows))}")
+    document = read("docs/IPC.md")
+    for name, (root, deadline, size) in rows.items():
+        face, method = name.rsplit(".", 1)
+        part = document.partition(f"| `{face}` |")[2].partition("\n\n")[0]
+        line = re.search(rf"^.*`{method}`[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|", part, re.M)
+        if not line:
+            finding(f"docs/IPC.md has no row for {name} in the table of methods")
+        elif (line[1].strip() == "root") != root or line[2].strip() != deadline or line[3].strip() != size:
+            finding(f"docs/IPC.md says of {name}: {line[0]}; the daemon: {'root' if root else 'anyone'}, {deadline}, {size}")
+
+
+# ---- devtrustctl ----
+
+def check_commands() -> None:
+    manual = page("man/devtrustctl.1")
+    listed = tool("--help").split("\nOptions of every command:")[0]
+    for command in re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", listed, re.M):
+        if f"devtrustctl {command} " not in manual:
+            finding(f"man/devtrustctl.1: no synopsis of devtrustctl {command}")
+        for option in re.findall(r"^  (--[a-z-]+)", tool(*command.split(), "--help"), re.M):
+            if not has_word(manual, option):
+                finding(f"man/devtrustctl.1 does not name {option} of {command}")
+    for status in range(6):
+        if not re.search(rf" {status} [A-Za-z]", manual.partition("EXIT STATUS")[2]):
+            finding(f"man/devtrustctl.1 does not say what exit status {status} means")
+
+
+# ---- codes ----
+
+def escaped(text: str) -> str:
+    return text.replace("\\", "\\e").replace("-", "\\-")
+
+
+def codes_table() -> str:
+    reasons = json.loads(tool("explain", "--json"))["reasons"]
+    rows = [f".TP\n.B {escaped(reason['code'])}\n{escaped(reason['text'])}\n" + (f"{escaped(reason['remedy'])}\n" if reason["remedy"] else "")
+            + f"({reason['exit_status']})\n" for reason in sorted(reasons, key=lambda reason: reason["code"])]
+    return f"{BEGIN}\n{''.join(rows)}{END}\n"
+
+
+def check_codes(write: bool) -> None:
+    text = read("man/devtrust-codes.7")
+    before, _, rest = text.partition(BEGIN)
+    wanted = before + codes_table() + rest.partition(f"{END}\n")[2]
+    if write:
+        CODES.write_text(wanted, encoding="utf-8")
+    elif text != wanted:
+        finding("man/devtrust-codes.7 is not what the table of reasons says: run tests/docs-test.py --write")
+
+
+# ---- manual pages ----
+
+def check_pages() -> None:
+    for path in sorted((ROOT / "man").glob("*.[1-8]")):
+        name = f"man/{path.name}"
+        lint = subprocess.run(["mandoc", "-Tlint", "-W", "warning", str(path)], capture_output=True, text=True, check=False).stdout
+        for line in lint.splitlines():
+            if "missing date" not in line:  # a page is of a version, not of a day
+                finding(line.replace(str(path), name))
+        groff = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=78n", "-P-c", str(path)], capture_output=True, text=True, check=False).stderr
+        for line in groff.splitlines():
+            finding(line.replace(str(path), name))
+        for other, section in set(re.findall(r"\b(devtrust[a-z-]*|io\.devtrust|server\.conf|devtrustd\.conf) ?\((\d)\)", page(name))):
+            if not (ROOT / f"man/{other}.{section}").exists():
+                finding(f"{name} refers to {other}({section}), which does not exist")
+
+
+def main() -> int:
+    check_codes("--write" in sys.argv)
+    check_interfaces()
+    check_method_table()
+    check_commands()
+    check_pages()
+    for line in findings:
+        print(line)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
