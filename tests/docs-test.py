@@ -52,13 +52,24 @@ def fields(interface: pathlib.Path) -> set[str]:
     return set(re.findall(r"(\w+):", text))
 
 
+def number(text: str) -> int:
+    """A number as the daemon's C files write it, or the macro that stands for it."""
+    if text.isdigit():
+        return int(text)
+    for header in sorted((ROOT / "daemon").glob("*.[ch]")):
+        found = re.search(rf"^#define {text} (\d+)$", header.read_text(encoding="utf-8"), re.M)
+        if found:
+            return int(found[1])
+    return 0
+
+
 def method_rows() -> dict[str, tuple[bool, str, str]]:
     """{"io.devtrust.Agent.Submit": (root only, "40 s", "16 KiB")} from the table that the daemon goes by."""
     rows = {}
-    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\((\w+), (\w+), (\d+)000|STREAM\((\w+), (\w+)), (\d+) \* KIB"
-    for face, call, access, seconds, stream, stream_access, size in re.findall(pattern, read("daemon/daemon_methods.c"), re.M):
+    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\((\w+), (\w+), (\w+)|STREAM\((\w+), (\w+)), (\d+) \* KIB"
+    for face, call, access, deadline, stream, stream_access, size in re.findall(pattern, read("daemon/daemon_methods.c"), re.M):
         name = f"io.devtrust.{face.capitalize()}.{call or stream}"
-        rows[name] = ((access or stream_access) == "ROOT", f"{seconds} s" if seconds else "–", f"{size} KiB")
+        rows[name] = ((access or stream_access) == "ROOT", f"{number(deadline) // 1000} s" if deadline else "–", f"{size} KiB")
     return rows
 
 
