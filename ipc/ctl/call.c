@@ -153,7 +153,7 @@ int ctl_explain_error(struct ctl *ctl, const char *error, struct json_object *pa
     if (strcmp(error, "org.varlink.service.InterfaceNotFound") == 0)
         return ctl_fail_with(
             ctl, CTL_NO, "other", "devtrustd does not know the interface",
-            string_member(parameters, "interface"), update);
+            string_member(parameters, "interface"), "Those that it knows: devtrustctl ipc info.");
     if (strcmp(error, VARLINK_ERROR_TIMEOUT) == 0)
         return ctl_fail_with(
             ctl, CTL_NO, "internal", "devtrustd did not finish in its time.", NULL,

@@ -23,8 +23,7 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
          .help = "Where devtrustd listens (" PATH_DAEMON_SOCKET ")."},
     [CTL_OPTION_TIMEOUT] =
         {"timeout", "SECONDS", ARGUMENT_SECONDS, .help = "How long to wait; 0: for ever."},
-    [CTL_OPTION_USER] =
-        {"user", "NAME", ARGUMENT_USER, true, "Another managed user than yourself."},
+    [CTL_OPTION_USER] = {"user", "NAME", ARGUMENT_USER, true, "This managed user only."},
     [CTL_OPTION_CONSOLE_USER] = {"console-user", .root = true, .help = "The user active at seat0."},
     [CTL_OPTION_ALL_USERS] = {"all-users", .root = true, .help = "Every managed user."},
     [CTL_OPTION_PEM] = {"pem", .help = "Print the certificates in PEM form only."},
@@ -80,6 +79,8 @@ const struct command command_table[] = {
         .detail = "URL is that of the server's device listener, https://HOST[:PORT]. The token "
                   "comes from the administrator (devtrust-server token create). It is never an "
                   "argument, since every user of the machine could read it there.",
+        .examples = "enroll https://trust.example:8443 --token-file token\n"
+                    "enroll https://trust.example --token-file - --ca-pin PIN <token",
     },
     {
         .name = "remove",
@@ -94,6 +95,8 @@ const struct command command_table[] = {
             "--user. It stays so until `devtrustctl renew` as root, or an enrolment. Who is not "
             "signed in is cleaned at the next sign-in, or now with --everywhere, which exits "
             "with 1 and names those whose certificate could not be removed.",
+        .examples = "remove --user ada\n"
+                    "remove --everywhere",
     },
     /* ---- people's certificates ---- */
     {
@@ -106,6 +109,9 @@ const struct command command_table[] = {
         .detail = "Asks the user's agent, which reads the stores and tries the key. Yours, unless "
                   "root asks for another user. Exits with 1 if there is none, it has expired, or "
                   "an agent did not answer.",
+        .examples = "cert show\n"
+                    "cert show --all-users --json\n"
+                    "cert show --pem | openssl x509 -noout -text",
     },
     {
         .name = "renew",
@@ -128,6 +134,8 @@ const struct command command_table[] = {
         .detail = "CODE is what other commands show in brackets, and in JSON as `code`. Without "
                   "it: all codes. Exits with 1 where this version knows no such code. Asks no "
                   "daemon.",
+        .examples = "explain no-agent\n"
+                    "explain --json",
     },
     /* ---- local interface ---- */
     {
@@ -136,7 +144,7 @@ const struct command command_table[] = {
         .options = BIT(BRIDGE),
         .timeout_s = 15,
         .run = ctl_ipc_info,
-        .help = "Say what answers on the socket, its interfaces",
+        .help = "Say what answers on the socket, and its interfaces",
         .detail = "Calls org.varlink.service.GetInfo.",
     },
     {
@@ -148,6 +156,7 @@ const struct command command_table[] = {
         .run = ctl_ipc_introspect,
         .help = "Print an interface's description, or all of them",
         .detail = "Calls org.varlink.service.GetInterfaceDescription.",
+        .examples = "ipc introspect io.devtrust.Device",
     },
     {
         .name = "ipc call",
@@ -159,6 +168,9 @@ const struct command command_table[] = {
         .help = "Call a method of devtrustd's Varlink interfaces",
         .detail =
             "METHOD is a full name, io.devtrust.Device.GetStatus; JSON its parameters, an object.",
+        .examples = "ipc call io.devtrust.Device.GetStatus\n"
+                    "ipc call io.devtrust.Device.GetCertificates '{\"user\": \"ada\"}'\n"
+                    "ipc call io.devtrust.Agent.Watch '{\"version\": \"1\"}' --more",
     },
     {
         .name = "ipc bridge",
@@ -166,11 +178,12 @@ const struct command command_table[] = {
         .timeout_s = 15,
         .run = ctl_ipc_bridge,
         .help = "Relay standard input and output to the socket",
-        .detail = "So that ssh, systemd-run and the like carry the interface: `devtrustctl ipc "
-                  "info --bridge \"ssh HOST devtrustctl ipc bridge\"`. It looks into nothing "
-                  "that it carries, and ends when either side ends. The far end's rules hold: "
+        .detail = "So that ssh, systemd-run and the like carry the interface, to another "
+                  "devtrustctl with --bridge. It looks into nothing that it carries, and ends when "
+                  "either side ends. The far end's rules hold: "
                   "what its user may, and a socket that is root's. --timeout bounds only the "
                   "connecting.",
+        .examples = "ipc info --bridge \"ssh root@laptop devtrustctl ipc bridge\"",
     },
     /* ---- other ---- */
     {

@@ -80,8 +80,9 @@ struct command {
     uint64_t options, required; /* sets of its own options, besides those of every command */
     int timeout_s;              /* without --timeout */
     int (*run)(struct ctl *, const struct ctl_arguments *);
-    const char *help;   /* one line of at most 50 columns, no full stop */
-    const char *detail; /* for its own --help */
+    const char *help;     /* one line of at most 50 columns, no full stop */
+    const char *detail;   /* for its own --help */
+    const char *examples; /* arguments as somebody types them, one command per line; NULL: none */
 };
 
 extern const struct option_row option_table[CTL_OPTION_COUNT_];

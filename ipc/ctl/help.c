@@ -95,6 +95,16 @@ void help_program(const struct ctl *ctl) {
         TEXT_PLAIN);
 }
 
+static void print_examples(const struct ctl *ctl, const char *examples) {
+    print_heading(ctl, "Examples");
+    for (const char *line = examples; *line;) {
+        int length = (int)strcspn(line, "\n");
+        fprintf(ctl->out, "  devtrustctl %.*s\n", length, line);
+        line += length;
+        line += *line == '\n';
+    }
+}
+
 void help_command(const struct ctl *ctl, const struct command *command) {
     char operands[HELP_OPERANDS_SIZE];
     fprintf(ctl->out, "Usage: devtrustctl %s%s", command->name, help_operands(command, operands));
@@ -109,4 +119,6 @@ void help_command(const struct ctl *ctl, const struct command *command) {
     }
     print_heading(ctl, "Options of every command");
     print_options(ctl, command_common_options, command->timeout_s);
+    if (command->examples)
+        print_examples(ctl, command->examples);
 }

@@ -21,6 +21,8 @@ static int print_error(struct ctl *ctl, const char *error, struct json_object *p
     ctl_print_json(ctl, object);
     if (strcmp(error, "org.varlink.service.PermissionDenied") == 0)
         return CTL_NOT_PERMITTED;
+    if (strcmp(error, "org.varlink.service.ExpectedMore") == 0 && !ctl->json)
+        fputs("This method is a stream: add --more.\n", ctl->err);
     struct json_object *code = NULL;
     if (strcmp(error, "io.devtrust.Device.Failed") == 0 &&
         json_object_object_get_ex(parameters, "code", &code) &&

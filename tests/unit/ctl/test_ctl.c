@@ -32,6 +32,8 @@ static void test_table_is_sound(void **state) {
             assert_true(command->operands[j].optional); /* what is needed comes first */
         for (size_t j = 0; j < i; j++)
             assert_string_not_equal(command->name, command_table[j].name);
+        if (command->examples)
+            assert_int_not_equal(command->examples[strlen(command->examples) - 1], '\n');
         /* rows of a group stand together, so that help and the table read alike */
         assert_true(i == 0 || command->group >= command_table[i - 1].group);
     }
@@ -77,6 +79,7 @@ static void test_help_of_every_command(void **state) {
     assert_non_null(strstr(result.out, "--ca-pin HEX"));
     assert_non_null(strstr(result.out, "Default: 90."));
     assert_null(strstr(result.out, "--pem"));
+    assert_non_null(strstr(result.out, "\nExamples:\n  devtrustctl enroll https://"));
     struct result CLEANUP_RESULT call = run("ipc call --help");
     assert_non_null(strstr(call.out, "Usage: devtrustctl ipc call METHOD [JSON] [OPTIONS]\n"));
 }

@@ -42,6 +42,9 @@ static void test_stream(void **state) {
     assert_int_equal(plain.status, CTL_NO);
     assert_string_equal(
         plain.out, "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}\n");
+    assert_string_equal(plain.err, "");
+    struct result CLEANUP_RESULT person = run("ipc call io.devtrust.Agent.Watch --socket @");
+    assert_string_equal(person.err, "This method is a stream: add --more.\n");
 }
 
 static void test_oneway_does_not_wait(void **state) {
@@ -77,6 +80,10 @@ static void test_introspect(void **state) {
     struct result CLEANUP_RESULT one = run("ipc introspect io.devtrust.Device --socket @");
     assert_int_equal(one.status, 0);
     assert_string_equal(one.out, interface_io_devtrust_Device);
+    struct result CLEANUP_RESULT stray = run("ipc introspect a.b --socket @");
+    assert_int_equal(stray.status, CTL_NO);
+    assert_non_null(
+        strstr(stray.err, "the interface a.b\nThose that it knows: devtrustctl ipc info"));
     struct result CLEANUP_RESULT all = run("ipc introspect --socket @");
     assert_int_equal(all.status, 0);
     assert_int_equal(
