@@ -7,6 +7,7 @@ PROGRAM_LIBS_daemon := $(LIBDAEMON) $(LIBIPC) $(LIBCOMMON)
 PROGRAM_LIBS_useragent := $(LIBUSERAGENT) $(LIBIPC) $(LIBCOMMON)
 PROGRAM_LIBS_server := $(LIBSERVER) $(LIBCOMMON)
 
+CERTIFICATION_PROGRAMS := $(BUILD)/certification/service $(BUILD)/certification/client
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(FUZZ_SRC))
 
@@ -29,6 +30,17 @@ $$(BUILD)/fuzzers/$(1): $$(BUILD)/obj/tests/fuzz/$(1).o $$(PROGRAM_LIBS_$(call f
 endef
 $(foreach target,$(basename $(notdir $(FUZZ_SRC))),$(eval $(call fuzz_rule,$(target))))
 
+# org.varlink.certification on libipc, as service and as client: programs of their own, never part of the product
+$(BUILD)/obj/tests/certification/interface.c: tests/certification/org.varlink.certification.varlink common/embed.sh
+	@mkdir -p $(@D)
+	common/embed.sh interface_ $< > $@
+$(BUILD)/obj/tests/certification/interface.o: $(BUILD)/obj/tests/certification/interface.c
+	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -c -o $@ $<
+$(BUILD)/certification/service: $(BUILD)/obj/tests/certification/interface.o
+$(CERTIFICATION_PROGRAMS): $(BUILD)/certification/%: $(BUILD)/obj/tests/certification/%.o $(BUILD)/obj/tests/certification/certification.o $(LIBIPC) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $(sort $(filter %.o,$^)) $(LIBIPC) $(LIBCOMMON) $(LIBS_ipc)
+
 TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
 SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh systemd/deb.sh systemd/debian/devtrust.postinst systemd/debian/devtrust.prerm systemd/debian/devtrust.postrm \
     systemd/debian/devtrust-server.postrm common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
@@ -37,7 +49,7 @@ SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units
 print-%:
 	@echo $($*)
 
-programs-under-test: all $(UNIT_PROGRAMS)
+programs-under-test: all $(UNIT_PROGRAMS) $(CERTIFICATION_PROGRAMS)
 
 unit: $(UNIT_PROGRAMS) ## unit tests of this variant only (VARIANT=gcc|clang|asan)
 	@for program in $^; do echo "$$program"; "$$program" >build/unit.log 2>&1 || { cat build/unit.log; exit 1; }; done
@@ -75,7 +87,7 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (default 600)
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=fuzz fuzzers
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/check.py fuzz-
 
-C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c)
+C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c tests/certification/*.[ch])
 format: ## let clang-format decide
 	clang-format -i $(C_FILES)
 format-check:
