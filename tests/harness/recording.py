@@ -158,3 +158,10 @@ def filled(recorded: Any, values: dict[str, Any]) -> Any:
     if isinstance(recorded, str) and PLACEHOLDER.match(recorded):
         return values[recorded]
     return recorded
+
+
+class Invented(dict[str, Any]):
+    """Values of the right types for placeholders that nobody knows."""
+
+    def __missing__(self, placeholder: str) -> Any:
+        return 1 if type_name(placeholder) == "int" else placeholder.strip("<>")
