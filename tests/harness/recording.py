@@ -110,6 +110,14 @@ def exchanges(lines: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]
             yield call["method"], call, replies
 
 
+def decoded(raw: bytes) -> dict[str, Any]:
+    return json.loads(raw)
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\0"
+
+
 # ---- types ----
 
 def type_name(value: Any) -> str:

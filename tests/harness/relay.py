@@ -7,7 +7,8 @@ The log has one JSON object per line: {"connection": n, "uid": n, "kind": "open|
 requests `text` is the message byte by byte.
 
 Rules, a JSON list in a file that may change at any time, are applied in order to what passes:
-  {"on": "call|reply", "method": M, "set": [key, …], "to": value}   sets a value in the parameters, where the object before it exists
+  {"on": "call|reply", "method": M, "set": [key, …], "to": value}   sets a value in the parameters, where the object before it exists; of an
+                                                                    array that of its first item
   {"on": "call|reply", "strangers": true}                           adds unknown fields to every object of the parameters
 """
 import collections
@@ -30,14 +31,14 @@ FREE_FORM = ("machine", "x_new_object")  # objects whose members are no fields o
 class Relay:
     """In front of a device: its agents and devtrustctl connect here from now on."""
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: Any, *rules: dict[str, Any]) -> None:
         from . import programs
         folder = device.base / "relay"
         folder.mkdir(mode=0o755)
         self.path = folder / "io.devtrust"
         self.log_file = folder / "log.jsonl"
         self.rules_file = folder / "rules.json"
-        self.rules()
+        self.rules(*rules)
         self.program = programs.Program("relay", ["/usr/bin/python3", __file__, str(self.path), str(device.socket), str(self.log_file),
                                                   str(self.rules_file)], environment=programs.base_environment())
         self.program.start()
@@ -80,12 +81,19 @@ def apply(rules: list[dict[str, Any]], kind: str, method: str, message: dict[str
         if rule.get("strangers"):
             message = {**message, "parameters": strange(message.get("parameters", {}))}
         if "set" in rule:
-            target = message.get("parameters", {})
-            for name in rule["set"][:-1]:
-                target = target.get(name) if isinstance(target, dict) else None
-            if isinstance(target, dict):
-                target[rule["set"][-1]] = rule["to"]
+            replace(message.get("parameters", {}), rule["set"], rule["to"])
     return message
+
+
+def replace(target: Any, path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        if isinstance(target, list) and target:
+            target = target[0]
+        target = target.get(name) if isinstance(target, dict) else None
+    if isinstance(target, list) and target:
+        target = target[0]
+    if isinstance(target, dict):
+        target[path[-1]] = value
 
 
 def messages_of(end: socket.socket) -> Iterator[bytes]:

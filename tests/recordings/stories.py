@@ -1,6 +1,6 @@
 """What a recording tells: each story is acted by the real programs, with a relay between daemon and callers that writes it down.
 
-A story that has an agent begins with the agent's start, so that each can be played by itself.
+A story that has an agent begins with the agent's start, so that each can be played by itself. `rules`: what the relay changes.
 """
 import base64
 from typing import Any, Callable
@@ -12,6 +12,7 @@ from harness.world import Device, World
 
 AGENT, DEVICE = "io.devtrust.Agent", "io.devtrust.Device"
 ALICE, CAROL = 1000, 1002
+Rules = tuple[dict[str, Any], ...]
 ROOM = {"limits": {"requests_per_hour": 10000}}
 
 
@@ -46,13 +47,13 @@ def raw(relay: Relay, uid: int, method: str, parameters: dict[str, Any] | None, 
         return reply.get("parameters", {})
 
 
-def installed(world: World) -> tuple[Device, Relay]:
+def installed(world: World, rules: Rules) -> tuple[Device, Relay]:
     """Alice has her certificate, and her agent is away; nothing of that is recorded."""
     device = world.setup("alice", device_settings=ROOM)
     device.wait_user("alice", state="installed")
     device.agents.pop("alice").stop()
     device.wait_user("alice", agent_attached=False)
-    return device, Relay(device)
+    return device, Relay(device, *rules)
 
 
 def attached(device: Device, relay: Relay) -> None:
@@ -63,11 +64,11 @@ def attached(device: Device, relay: Relay) -> None:
 
 # ---- stories ----
 
-def enrolment(world: World) -> Relay:
+def enrolment(world: World, *rules: dict[str, Any]) -> Relay:
     """An empty device becomes one whose user has a certificate."""
     world.start_server()
     device = world.add_device(ROOM).start()
-    relay = Relay(device)
+    relay = Relay(device, *rules)
     tool(device, "status", status=1)
     device.enroll(world.server)
     world.manage("alice", device)
@@ -80,9 +81,9 @@ def enrolment(world: World) -> Relay:
     return relay
 
 
-def renewal(world: World) -> Relay:
+def renewal(world: World, *rules: dict[str, Any]) -> Relay:
     """The user asks for a new certificate; then one that was lost from the store is replaced at the agent's own wish."""
-    device, relay = installed(world)
+    device, relay = installed(world, rules)
     attached(device, relay)
     old = device.user("alice")["serial"]
     tool(device, "renew", uid=ALICE)
@@ -98,9 +99,9 @@ def renewal(world: World) -> Relay:
     return relay
 
 
-def inspection(world: World) -> Relay:
+def inspection(world: World, *rules: dict[str, Any]) -> Relay:
     """What is in the stores, asked by the user and by root; one agent is away."""
-    device, relay = installed(world)
+    device, relay = installed(world, rules)
     world.manage("bob", device)
     device.wait_status(lambda status: len(status["users"]) == 2, "bob is known")
     attached(device, relay)
@@ -111,9 +112,9 @@ def inspection(world: World) -> Relay:
     return relay
 
 
-def status(world: World) -> Relay:
+def status(world: World, *rules: dict[str, Any]) -> Relay:
     """The same device as root, its user, and a stranger see it; and the questions that every service answers. Bob's agent is away."""
-    device, relay = installed(world)
+    device, relay = installed(world, rules)
     world.manage("bob", device)
     device.wait_user("bob", code="no-agent")
     attached(device, relay)
@@ -125,9 +126,9 @@ def status(world: World) -> Relay:
     return relay
 
 
-def removal(world: World) -> Relay:
+def removal(world: World, *rules: dict[str, Any]) -> Relay:
     """Root removes; the agent takes its certificate out of the store."""
-    device, relay = installed(world)
+    device, relay = installed(world, rules)
     attached(device, relay)
     tool(device, "remove")
     device.wait_user("alice", state="absent")
@@ -135,7 +136,7 @@ def removal(world: World) -> Relay:
     return relay
 
 
-def behind(world: World, rule: Callable[[Exchange], None], times: int, end: Callable[[Device, Relay], None]) -> Relay:
+def behind(world: World, rules: Rules, rule: Callable[[Exchange], None], times: int, end: Callable[[Device, Relay], None]) -> Relay:
     """The first `times` signing requests are answered by the rule."""
     world.start_server()
     peer = Peer(world.server)
@@ -143,7 +144,7 @@ def behind(world: World, rule: Callable[[Exchange], None], times: int, end: Call
         device = peer.device = world.add_device(ROOM).start()
         device.enroll(world.server, peer.url)
         world.manage("alice", device)
-        relay = Relay(device)
+        relay = Relay(device, *rules)
         device.agent("alice")
         device.wait_user("alice", agent_attached=True)
         peer.on("POST", "/.well-known/est/user/simpleenroll", rule, times)
@@ -155,23 +156,23 @@ def behind(world: World, rule: Callable[[Exchange], None], times: int, end: Call
     return relay
 
 
-def patience(world: World) -> Relay:
+def patience(world: World, *rules: dict[str, Any]) -> Relay:
     """The server signs at the second asking."""
-    return behind(world, lambda exchange: exchange.reply(202, headers={"Retry-After": "1"}), 1,
+    return behind(world, rules, lambda exchange: exchange.reply(202, headers={"Retry-After": "1"}), 1,
                   lambda device, relay: device.wait_user("alice", state="installed"))
 
 
-def refused(world: World) -> Relay:
+def refused(world: World, *rules: dict[str, Any]) -> Relay:
     """The server refuses to sign."""
-    return behind(world, lambda exchange: exchange.reply(403, b"no", "text/plain"), -1,
+    return behind(world, rules, lambda exchange: exchange.reply(403, b"no", "text/plain"), -1,
                   lambda device, relay: waiting.until(lambda: relay.messages("reply", f"{AGENT}.Submit"), "the agent knows"))
 
 
-def refusals(world: World) -> Relay:
+def refusals(world: World, *rules: dict[str, Any]) -> Relay:
     """Everything that is answered with an error."""
     world.start_server()
     device = world.add_device({"limits": {"requests_per_hour": 1}}).start()
-    relay = Relay(device)
+    relay = Relay(device, *rules)
     for method in ("Renew", "Remove"):
         raw(relay, 0, f"{DEVICE}.{method}", {}, "Failed")  # not-enrolled
     raw(relay, 0, f"{DEVICE}.Enroll", {"url": world.server.url, "token": "abcdefgh.abcdefghabcdefghabcdefghabcdefgh",
