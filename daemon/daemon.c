@@ -1,7 +1,7 @@
 /* Makes the parts, connects them, and takes them down again. */
 #include "daemon/daemon.h"
 
-#include "daemon/daemon_methods.h"
+#include "daemon/daemon_service.h"
 #include "daemon/portal_pattern.h"
 #include "daemon/user_view.h"
 
@@ -10,15 +10,12 @@
 #include "common/json_gate.h"
 #include "common/log.h"
 #include "common/log_messages.h"
-#include "common/version.h"
 #include "common/x509_profile.h"
-#include "ipc/transport.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/file.h>
-#include <systemd/sd-daemon.h>
 
 #define QUIET_MS 1000 /* a burst is over */
 
@@ -277,40 +274,20 @@ static int open_users(struct daemon *daemon) {
     return users_new(&users, &daemon->users);
 }
 
-static int listen_fd(struct daemon *daemon) {
-    int count = sd_listen_fds(1);
-    if (count > 1)
-        return -E2BIG;
-    return count == 1 ? SD_LISTEN_FDS_START : transport_listen(daemon->config->socket);
+static bool service_is_managed(uid_t uid, void *userdata) {
+    struct daemon *daemon = userdata;
+    return users_find_by_uid(daemon->users, (int64_t)uid) != NULL;
 }
 
 static int open_server(struct daemon *daemon) {
-    const struct varlink_server_options options = {
-        .vendor = "devtrust",
-        .product = "devtrustd",
-        .version = DEVTRUST_VERSION,
-        .url = "", /* a private service has no page of its own */
-        .interfaces = daemon_interfaces,
-        .interface_count = daemon_interface_count,
-        .methods = daemon_methods,
-        .method_count = daemon_method_count,
-        .limits = varlink_limits_default,
-        .userdata = daemon,
-    };
+    struct varlink_server_options options = daemon_service_options();
+    options.is_managed = service_is_managed;
+    options.userdata = daemon;
     int r = varlink_server_new(daemon->loop, &options, &daemon->server);
     if (r < 0)
         return r;
-    int fd = listen_fd(daemon);
-    r = fd < 0 ? fd : varlink_server_listen_fd(daemon->server, fd);
-    if (r < 0)
-        log_event(
-            LOG_LEVEL_ERROR, MSG_IPC,
-            r == -EADDRINUSE ? "Another devtrustd listens on the socket; stop it first"
-            : r == -EPERM
-                ? "The socket's directory must belong to root and be writable by nobody else"
-                : "The socket cannot be opened",
-            LOG_TEXT("PATH", daemon->config->socket), LOG_ERRNO(r));
-    return r;
+    int fd = daemon_service_listen(daemon->config->socket);
+    return fd < 0 ? fd : varlink_server_listen_fd(daemon->server, fd);
 }
 
 static int open_link(struct daemon *daemon) {

@@ -1,5 +1,6 @@
 /* devtrustd: options, process hardening, signals, the loop. */
 #include "daemon/daemon.h"
+#include "daemon/daemon_service.h"
 #include "daemon/watchdog.h"
 
 #include "common/log.h"
@@ -165,6 +166,8 @@ int main(int argc, char **argv) {
             LOG_NUMBER("PID", getpid()));
         return EXIT_FAILURE;
     }
+    if (daemon_service_is_exec())
+        return daemon_service_exec() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     const char *path = options.config ? options.config : PATH_DAEMON_CONFIG;
     int r = daemon_config_read(
         path, options.config != NULL, PATH_LOGIN_DEFS, &config, error, sizeof(error));

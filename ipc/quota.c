@@ -41,17 +41,18 @@ struct quota_account *quota_account(struct quota *quota, uid_t uid) {
     return account;
 }
 
-/* root must be able to look at a machine whose users have taken everything they may */
-static unsigned quota_total(const struct quota *quota, uid_t uid) {
+/* root must be able to look at a machine whose users have taken everything they may; and who has
+ * many uids at his disposal (/etc/subuid) must not shut out those that the machine is for */
+static unsigned quota_total(const struct quota *quota, uid_t uid, bool stranger) {
     if (uid == 0 || quota->total <= quota->per_uid)
         return quota->total;
-    return quota->total - quota->per_uid;
+    return stranger ? quota->total / 2 : quota->total - quota->per_uid;
 }
 
-int quota_take(struct quota *quota, struct quota_account *account) {
+int quota_take(struct quota *quota, struct quota_account *account, bool stranger) {
     if (account->connections >= quota->per_uid)
         return -EDQUOT;
-    if (quota->used >= quota_total(quota, account->uid))
+    if (quota->used >= quota_total(quota, account->uid, stranger))
         return -EUSERS;
     if (account->connections++ == 0) {
         TAILQ_REMOVE(&quota->accounts, account, all);

@@ -47,9 +47,9 @@ void quota_init(struct quota *quota, unsigned per_uid, unsigned total);
  * forgets it. NULL: memory is out. */
 struct quota_account *quota_account(struct quota *quota, uid_t uid);
 
-/** Takes one connection. Returns 0, -EDQUOT (this uid has its share), -EUSERS (the total is used
- * up). */
-int quota_take(struct quota *quota, struct quota_account *account);
+/** Takes one connection; `stranger`: those together may have no more than half of the total.
+ * Returns 0, -EDQUOT (this uid has its share), -EUSERS (the total is used up). */
+int quota_take(struct quota *quota, struct quota_account *account, bool stranger);
 
 /** Gives one back that quota_take() gave. The account may be forgotten. */
 void quota_release(struct quota *quota, struct quota_account *account);

@@ -8,8 +8,10 @@
 /** Makes the directory (0755) if absent, checks that it is owned by this process's uid, is no
  * symbolic link and is not writable by others, takes a lock file beside the socket (one server per
  * path, held until exit), removes a stale socket, binds 0666 and listens. Returns a CLOEXEC
- * non-blocking descriptor, or a negative errno: -EADDRINUSE (another server runs), -EPERM (the
- * directory is not safe), -EEXIST (what sits there is no socket), -ENAMETOOLONG. */
+ * non-blocking descriptor, or a negative errno: -EADDRINUSE (another server runs); of the
+ * directory: -ELOOP (a symbolic link), -ENOTDIR, -EPERM (of another owner), -EUCLEAN (others can
+ * write to it), -ENOENT (the one above is missing); -EEXIST (what sits there is no socket, or at
+ * the lock's place no file); -ENAMETOOLONG; -EINVAL (names no file). */
 int transport_listen(const char *path);
 
 /** Takes the next of those who wait at a listening descriptor. Returns a CLOEXEC non-blocking

@@ -57,13 +57,17 @@ static int transport_open_directory(const char *path) {
         return -errno;
     }
     int CLEANUP_CLOSE fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ELOOP || errno == ENOTDIR ? -EPERM : -errno;
     struct stat status;
+    if (fd < 0) {
+        int error = -errno; /* of a link it may be that of what is no directory */
+        return lstat(path, &status) == 0 && S_ISLNK(status.st_mode) ? -ELOOP : error;
+    }
     if (fstat(fd, &status) < 0)
         return -errno;
-    if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    if (status.st_uid != geteuid())
         return -EPERM;
+    if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return -EUCLEAN;
     return TAKE_FD(fd);
 }
 
@@ -76,7 +80,7 @@ static int transport_lock(int directory_fd, const char *name) {
     int CLEANUP_CLOSE fd =
         openat(directory_fd, lock_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return errno == ELOOP ? -EPERM : -errno;
+        return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EEXIST : -errno;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
     return TAKE_FD(fd);

@@ -201,6 +201,11 @@ static void call_run(struct varlink_call *call, size_t size) {
         call_refuse_unknown(call, call->name);
         return;
     }
+    if (server->options.introspection_only &&
+        strncmp(method->name, SERVICE, strlen(SERVICE)) != 0) {
+        call_service_error(call, SERVICE "MethodNotImplemented", "method", method->name);
+        return;
+    }
     if (!call_is_permitted(call)) {
         call_service_error(call, SERVICE "PermissionDenied", NULL, NULL);
         return;

@@ -273,7 +273,9 @@ static int connection_admit(
             return -EBUSY;
         rate_bucket_take(&account->connects, rate, now_us, 1);
     }
-    return quota_take(&server->quota, account);
+    const struct varlink_server_options *options = &server->options;
+    bool stranger = options->is_managed && !options->is_managed(account->uid, options->userdata);
+    return quota_take(&server->quota, account, stranger);
 }
 
 static int connection_start(struct varlink_connection *connection, int fd) {

@@ -28,9 +28,10 @@ struct varlink_interface {
 /* Nothing is lost at a limit that makes a uid wait: it is only not read. root has no rates. */
 struct varlink_limits {
     unsigned connections_per_uid; /* 16 */
-    unsigned connections;         /* 1024; the last connections_per_uid of them are kept for root */
-    size_t message_bytes;         /* 64 KiB */
-    size_t write_queue_bytes;     /* 1 MiB */
+    unsigned connections;     /* 1024; the last connections_per_uid of them are kept for root, and
+                                 the second half for it and who is_managed says */
+    size_t message_bytes;     /* 64 KiB */
+    size_t write_queue_bytes; /* 1 MiB */
     size_t bytes_per_uid; /* 2 MiB: of all its connections, what is kept of messages and what waits
                              to be read; past it the connection that has most of them ends */
     unsigned outstanding_per_connection; /* 16: calls not yet answered; reading stops there */
@@ -50,7 +51,9 @@ struct varlink_server_options {
     const struct method *const *methods; /* every method of every interface, checked at start */
     size_t method_count;
     struct varlink_limits limits;
-    /** For METHOD_MANAGED; NULL: nobody but root. */
+    bool introspection_only; /* every method but org.varlink.service's is MethodNotImplemented */
+    /** For METHOD_MANAGED (NULL: nobody but root), and for the share of connections (NULL:
+     * everybody). */
     bool (*is_managed)(uid_t uid, void *userdata);
     void *userdata; /* of the handlers and of is_managed */
 };

@@ -3,10 +3,14 @@
 
 #include "ipc/quota.h"
 
-static int take(struct quota *quota, uid_t uid) {
+static int take_as(struct quota *quota, uid_t uid, bool stranger) {
     struct quota_account *account = quota_account(quota, uid);
     assert_non_null(account);
-    return quota_take(quota, account);
+    return quota_take(quota, account, stranger);
+}
+
+static int take(struct quota *quota, uid_t uid) {
+    return take_as(quota, uid, false);
 }
 
 static void release(struct quota *quota, uid_t uid) {
@@ -42,6 +46,23 @@ static void test_the_last_places_are_for_root(void **state) {
     assert_int_equal(take(&quota, 0), 0);
     assert_int_equal(take(&quota, 0), -EDQUOT);
     assert_int_equal(quota.used, 10);
+    quota_deinit(&quota);
+}
+
+static void test_strangers_share_half(void **state) {
+    struct quota quota;
+    (void)state;
+    quota_init(&quota, 2, 10);
+    for (uid_t uid = 100000; uid < 100005; uid++)
+        assert_int_equal(take_as(&quota, uid, true), 0);
+    assert_int_equal(take_as(&quota, 100005, true), -EUSERS);
+    assert_int_equal(take_as(&quota, 100000, true), -EUSERS);
+    assert_int_equal(take_as(&quota, 1000, false), 0);
+    assert_int_equal(take_as(&quota, 0, true), 0);
+    release(&quota, 100000);
+    release(&quota, 100001);
+    release(&quota, 100002);
+    assert_int_equal(take_as(&quota, 100005, true), 0);
     quota_deinit(&quota);
 }
 
@@ -109,6 +130,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_uid_has_its_share),
         cmocka_unit_test(test_the_last_places_are_for_root),
+        cmocka_unit_test(test_strangers_share_half),
         cmocka_unit_test(test_a_total_no_larger_than_a_share),
         cmocka_unit_test(test_many_uids),
         cmocka_unit_test(test_who_left_is_remembered_for_a_while),

@@ -116,7 +116,7 @@ static void test_a_directory_that_others_can_write(void **state) {
     assert_int_equal(mkdir(run, 0755), 0);
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         assert_int_equal(chmod(run, modes[i]), 0);
-        assert_int_equal(listen_in_child(), -EPERM);
+        assert_int_equal(listen_in_child(), -EUCLEAN);
     }
     assert_int_equal(chmod(run, 0700), 0);
     assert_int_equal(listen_in_child(), 0);
@@ -136,20 +136,23 @@ static void test_a_directory_that_is_a_link_or_a_file(void **state) {
     char *real = play_path(directory, "real");
     assert_int_equal(mkdir(real, 0755), 0);
     assert_int_equal(symlink(real, run), 0);
-    assert_int_equal(listen_in_child(), -EPERM);
+    assert_int_equal(listen_in_child(), -ELOOP);
     assert_int_equal(unlink(run), 0);
     int CLEANUP_CLOSE file = open(run, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_true(file >= 0);
-    assert_int_equal(listen_in_child(), -EPERM);
+    assert_int_equal(listen_in_child(), -ENOTDIR);
     free(real);
 }
 
-static void test_a_lock_file_that_is_a_link(void **state) {
+static void test_a_lock_file_that_is_none(void **state) {
     (void)state;
     assert_int_equal(mkdir(run, 0755), 0);
     char *lock = play_path(run, "sock.lock");
     assert_int_equal(symlink("target", lock), 0);
-    assert_int_equal(listen_in_child(), -EPERM);
+    assert_int_equal(listen_in_child(), -EEXIST);
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(mkdir(lock, 0755), 0);
+    assert_int_equal(listen_in_child(), -EEXIST);
     free(lock);
 }
 
@@ -183,6 +186,9 @@ static void test_paths_that_name_no_socket(void **state) {
     assert_int_equal(listen_in_child(), -EINVAL);
     path = empty;
     assert_int_equal(listen_in_child(), -EINVAL);
+    path = play_path(directory, "missing/below/sock");
+    assert_int_equal(listen_in_child(), -ENOENT);
+    free(path);
     path = saved;
     assert_int_equal(transport_connect(path), -ENOENT);
 }
@@ -209,7 +215,7 @@ int main(void) {
         TEST(test_a_directory_that_others_can_write),
         TEST(test_a_directory_of_another_owner),
         TEST(test_a_directory_that_is_a_link_or_a_file),
-        TEST(test_a_lock_file_that_is_a_link),
+        TEST(test_a_lock_file_that_is_none),
         TEST(test_path_length_at_the_limit_and_one_past),
         TEST(test_paths_that_name_no_socket),
         TEST(test_peer_of_what_is_no_unix_socket),

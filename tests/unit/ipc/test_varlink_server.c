@@ -310,6 +310,30 @@ static void test_without_is_managed_root_alone_is(void **state) {
     play_stop(&other);
 }
 
+static void test_introspection_only(void **state) {
+    static const char implemented[] =
+        "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{\"method\":";
+    struct play other = {0};
+    char expected[1024];
+    (void)state;
+    struct varlink_server_options options = play_options(&other);
+    options.introspection_only = true;
+    assert_int_equal(uv_loop_init(&other.loop), 0);
+    assert_int_equal(varlink_server_new(&other.loop, &options, &other.server), 0);
+    int CLEANUP_CLOSE fd = play_connect(&other);
+    snprintf(
+        expected, sizeof expected,
+        "%s\"io.test.Play.Echo\"}}|%s\"io.test.Play.Root\"}}|%s\"io.test.Play.Count\"}}|",
+        implemented, implemented, implemented);
+    play_expect(&other, fd, CALL("Echo") CALL("Root") CALL("Count"), expected);
+    assert_int_equal(other.called, 0);
+    play_send(&other, fd, "{\"method\":\"org.varlink.service.GetInfo\"}|" CALL("Nope"));
+    const char *received = play_received(fd);
+    assert_non_null(strstr(received, "\"product\":\"p\""));
+    assert_non_null(strstr(received, "MethodNotFound"));
+    play_stop(&other);
+}
+
 /* ---- limits ---- */
 
 static void test_message_size_at_the_limit_and_one_past(void **state) {
@@ -674,6 +698,7 @@ int main(void) {
         TEST(test_the_last_words_of_a_stream_follow_its_newest),
         TEST(test_access_by_class),
         TEST(test_without_is_managed_root_alone_is),
+        TEST(test_introspection_only),
         TEST(test_message_size_at_the_limit_and_one_past),
         TEST(test_message_size_of_one_method),
         TEST(test_connections_of_one_uid),
