@@ -66,10 +66,11 @@ def number(text: str) -> int:
 def method_rows() -> dict[str, tuple[bool, str, str]]:
     """{"io.devtrust.Agent.Submit": (root only, "40 s", "16 KiB")} from the table that the daemon goes by."""
     rows = {}
-    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\((\w+), (\w+), (\w+)|STREAM\((\w+), (\w+)), (\d+) \* KIB"
-    for face, call, access, deadline, stream, stream_access, size in re.findall(pattern, read("daemon/daemon_methods.c"), re.M):
+    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\((\w+), (\w+), (\w+)|STREAM\((\w+), (\w+)), (\d+) \* KIB(?:.*\.deadline_ms = (\w+))?"
+    for face, call, access, deadline, stream, stream_access, size, first in re.findall(pattern, read("daemon/daemon_methods.c"), re.M):
         name = f"io.devtrust.{face.capitalize()}.{call or stream}"
-        rows[name] = ((access or stream_access) == "ROOT", f"{number(deadline) // 1000} s" if deadline else "–", f"{size} KiB")
+        seconds = number(deadline or first) // 1000
+        rows[name] = ((access or stream_access) == "ROOT", f"{seconds} s" if seconds else "–", f"{size} KiB")
     return rows
 
 
