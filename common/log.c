@@ -83,20 +83,24 @@ void log_init(const char *program, enum log_level maximum) {
     errno = saved_errno;
 }
 
-int log_level_parse(const char *name, enum log_level *ret) {
-    static const char *const names[] = {
-        [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
-        [LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
-    };
+static const char *const level_names[] = {
+    [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
+    [LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
+};
 
+int log_level_parse(const char *name, enum log_level *ret) {
     if (!name)
         return -EINVAL;
-    for (size_t i = LOG_LEVEL_ERROR; i < ARRAY_LENGTH(names); i++)
-        if (strcmp(name, names[i]) == 0) {
+    for (size_t i = LOG_LEVEL_ERROR; i < ARRAY_LENGTH(level_names); i++)
+        if (strcmp(name, level_names[i]) == 0) {
             *ret = (enum log_level)i;
             return 0;
         }
     return -EINVAL;
+}
+
+const char *log_level_name(enum log_level level) {
+    return level_names[level];
 }
 
 void log_set_hook(log_hook hook, void *userdata) {

@@ -40,6 +40,9 @@ void log_init(const char *program, enum log_level maximum);
 /** Parses error|warning|notice|info|debug. Returns 0 or -EINVAL. */
 int log_level_parse(const char *name, enum log_level *ret);
 
+/** The name that log_level_parse() takes. */
+const char *log_level_name(enum log_level level);
+
 /** Writes one event. `message_id`: 32 hex digits from log_messages.h. Never fails, never blocks on
  * a full pipe for longer than the kernel's write; keeps errno. */
 void log_write(

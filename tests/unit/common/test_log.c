@@ -195,6 +195,7 @@ static void test_level_names(void **state) {
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         assert_int_equal(log_level_parse(cases[i].name, &level), 0);
         assert_int_equal(level, cases[i].level);
+        assert_string_equal(log_level_name(level), cases[i].name);
     }
     level = 99;
     static const char *const bad[] = {"", "Error", "7", "warn", "debug "};
