@@ -254,7 +254,8 @@ static int store(struct user *user, const struct user_record *record) {
     return 0;
 }
 
-static void log_move(const struct user_record *from, const struct user_record *to) {
+static void log_move(
+    const struct user_record *from, const struct user_record *to, enum user_event why) {
     if (from->state == to->state && from->reason == to->reason)
         return;
     enum log_level level = to->reason == REASON_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
@@ -265,6 +266,7 @@ static void log_move(const struct user_record *from, const struct user_record *t
         to->reason == REASON_NONE ? "User moves on" : reason_text(to->reason),
         LOG_TEXT("USER_ID", id), LOG_TEXT("USER_NAME", name),
         LOG_TEXT("FROM", user_state_name(from->state)), LOG_TEXT("TO", user_state_name(to->state)),
+        LOG_TEXT("EVENT", why == USER_EVENT_COUNT_ ? NULL : user_event_name(why)),
         LOG_TEXT("REQUEST_ID", request), LOG_TEXT("REASON", reason_code(to->reason)));
 }
 
@@ -314,7 +316,8 @@ static bool pin(const struct user *user, struct user_record *record) {
     return true;
 }
 
-static int step_through(struct user *user, struct user_record *record) {
+/* *why: the first step's event, where there was none before. */
+static int step_through(struct user *user, struct user_record *record, enum user_event *why) {
     int moved = pin(user, record) ? 1 : 0;
     for (int i = 0; i < MAX_STEPS; i++) {
         struct user_input input;
@@ -332,6 +335,8 @@ static int step_through(struct user *user, struct user_record *record) {
         if (r == 0)
             break;
         moved = 1;
+        if (*why == USER_EVENT_COUNT_)
+            *why = event;
     }
     return moved;
 }
@@ -361,14 +366,15 @@ static int move(struct user *user, int event, const struct user_input *input) {
         event == USER_EVENT_COUNT_ ? 0 : user_machine_step(&next, (enum user_event)event, input);
     if (taken < 0)
         return taken;
-    int followed = step_through(user, &next);
+    enum user_event why = taken ? (enum user_event)event : USER_EVENT_COUNT_;
+    int followed = step_through(user, &next, &why);
     if (followed < 0)
         return followed;
     if (taken || followed) {
         r = store(user, &next);
         if (r < 0)
             return r;
-        log_move(&user->record, &next);
+        log_move(&user->record, &next, why);
         struct user_record old = user->record;
         user->record = next;
         next = old;
