@@ -184,6 +184,45 @@ static void status_changed(void *userdata) {
     stir(daemon);
 }
 
+/* ---- what is shown of it ---- */
+
+/* A worker's event goes to the log only: ring and monitor are the loop's. */
+static void log_happened(
+    enum log_level level, const char *message_id, const char *text, const struct log_field *fields,
+    size_t count, void *userdata) {
+    struct daemon *daemon = userdata;
+    const struct event_log log = {level, message_id, text, fields, count};
+    uv_thread_t thread = uv_thread_self();
+    if (!uv_thread_equal(&thread, &daemon->thread))
+        return;
+    log_ring_add(daemon->log_ring, &log, monitor_system_now_us());
+    if (daemon->monitor)
+        monitor_log(daemon->monitor, &log);
+}
+
+static void watch_connections(bool watching, void *userdata) {
+    struct daemon *daemon = userdata;
+    if (daemon->server)
+        varlink_server_set_observer(
+            daemon->server, watching ? monitor_observe : NULL, daemon->monitor);
+}
+
+static int open_monitor(struct daemon *daemon) {
+    const struct monitor_options options = {
+        .loop = daemon->loop,
+        .now_us = monitor_system_now_us,
+        .watching = watch_connections,
+        .userdata = daemon,
+    };
+    daemon->started_ms = clock_monotonic_ms(&clock_system);
+    daemon->thread = uv_thread_self();
+    daemon->log_ring = log_ring_new();
+    if (!daemon->log_ring)
+        return -ENOMEM;
+    log_set_hook(log_happened, daemon);
+    return monitor_new(&options, &daemon->monitor);
+}
+
 /* ---- opening ---- */
 
 static int open_state(struct daemon *daemon) {
@@ -325,7 +364,9 @@ int daemon_open(
     struct daemon *daemon, uv_loop_t *loop, const struct daemon_config *config,
     uid_t directory_owner) {
     *daemon = (struct daemon){.config = config, .loop = loop, .state_dir_fd = -1, .lock_fd = -1};
-    int r = open_state(daemon);
+    int r = open_monitor(daemon);
+    if (r == 0)
+        r = open_state(daemon);
     if (r < 0)
         return r;
     r = open_parts(daemon, directory_owner);
@@ -357,6 +398,8 @@ static void server_closed(void *userdata) {
     if (daemon->link)
         server_link_close(daemon->link, NULL, NULL);
     daemon->link = NULL;
+    monitor_close(daemon->monitor);
+    daemon->monitor = NULL;
     if (daemon->quiet_open)
         uv_close((uv_handle_t *)&daemon->quiet, NULL);
     daemon->quiet_open = false;
@@ -373,6 +416,8 @@ void daemon_close(struct daemon *daemon) {
 }
 
 void daemon_free(struct daemon *daemon) {
+    log_set_hook(NULL, NULL);
+    daemon->log_ring = log_ring_free(daemon->log_ring);
     daemon->agents = agents_free(daemon->agents);
     daemon->inspections = inspections_free(daemon->inspections);
     daemon->store = user_store_free(daemon->store);

@@ -5,6 +5,8 @@
 #include "daemon/agents.h"
 #include "daemon/daemon_config.h"
 #include "daemon/inspections.h"
+#include "daemon/log_ring.h"
+#include "daemon/monitor.h"
 #include "daemon/policy.h"
 #include "daemon/server_link.h"
 #include "daemon/user_store.h"
@@ -25,7 +27,11 @@ struct daemon {
     struct agents *agents;
     struct users *users;
     struct inspections *inspections;
-    uv_timer_t quiet; /* gives memory back when a burst is over */
+    struct log_ring *log_ring;
+    struct monitor *monitor;
+    int64_t started_ms; /* on the monotonic clock */
+    uv_thread_t thread; /* the loop's */
+    uv_timer_t quiet;   /* gives memory back when a burst is over */
     bool quiet_open;
     bool connected; /* the push stream, when last looked */
     bool clock_differs;

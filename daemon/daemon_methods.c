@@ -13,6 +13,7 @@
 #define AGENT_CALL(...) METHOD_CALL(io_devtrust_Agent, __VA_ARGS__)
 #define AGENT_STREAM(...) METHOD_STREAM(io_devtrust_Agent, __VA_ARGS__)
 #define DEVICE_CALL(...) METHOD_CALL(io_devtrust_Device, __VA_ARGS__)
+#define DEBUG_STREAM(...) METHOD_STREAM(io_devtrust_Debug, __VA_ARGS__)
 #define DEBUG_CALL(...) METHOD_CALL(io_devtrust_Debug, __VA_ARGS__)
 
 static const char *const enroll_secrets[] = {"token", NULL};
@@ -36,6 +37,9 @@ DEVICE_CALL(Diagnose, ANYONE, DIAGNOSIS_DEADLINE_MS, 4 * KIB, daemon_device_diag
 DEVICE_CALL(Repair, ANYONE, REPAIR_DEADLINE_MS, 4 * KIB, daemon_device_repair);
 
 DEBUG_CALL(ListConnections, ROOT, 10000, 4 * KIB, daemon_debug_list_connections);
+DEBUG_CALL(GetStatistics, ROOT, 10000, 4 * KIB, daemon_debug_get_statistics);
+DEBUG_STREAM(Monitor, ROOT, 4 * KIB, daemon_debug_monitor);
+DEBUG_CALL(GetLog, ROOT, 10000, 4 * KIB, daemon_debug_get_log);
 DEBUG_CALL(GetUserMachine, ROOT, 10000, 4 * KIB, daemon_debug_get_user_machine);
 /* clang-format on */
 

@@ -29,4 +29,7 @@ void daemon_device_repair(struct varlink_call *call, void *userdata);
 
 /* daemon_debug_ipc.c */
 void daemon_debug_list_connections(struct varlink_call *call, void *userdata);
+void daemon_debug_get_statistics(struct varlink_call *call, void *userdata);
+void daemon_debug_monitor(struct varlink_call *call, void *userdata);
+void daemon_debug_get_log(struct varlink_call *call, void *userdata);
 void daemon_debug_get_user_machine(struct varlink_call *call, void *userdata);
