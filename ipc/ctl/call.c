@@ -69,12 +69,7 @@ static int bridge_explain_loss(struct ctl *ctl, int r) {
 
 /* ---- to the socket ---- */
 
-int ctl_connect(struct ctl *ctl, struct varlink_stream **ret) {
-    if (ctl->bridge)
-        return bridge_connect(ctl, ret);
-    int r = varlink_stream_open(ctl->socket_path, ctl->daemon_uid, ctl->timeout_ms, ret);
-    if (r == 0)
-        return CTL_GOOD;
+int ctl_explain_connect(struct ctl *ctl, int r) {
     if (r == -EPERM)
         return ctl_fail(ctl, REASON_DAEMON_NOT_ROOT);
     if (r == -ENAMETOOLONG || r == -EINVAL)
@@ -85,6 +80,13 @@ int ctl_connect(struct ctl *ctl, struct varlink_stream **ret) {
         ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE),
         reason_text(REASON_DAEMON_UNREACHABLE), strerror(-r),
         reason_remedy(REASON_DAEMON_UNREACHABLE));
+}
+
+int ctl_connect(struct ctl *ctl, struct varlink_stream **ret) {
+    if (ctl->bridge)
+        return bridge_connect(ctl, ret);
+    int r = varlink_stream_open(ctl->socket_path, ctl->daemon_uid, ctl->timeout_ms, ret);
+    return r == 0 ? CTL_GOOD : ctl_explain_connect(ctl, r);
 }
 
 int ctl_explain_loss(struct ctl *ctl, int r) {

@@ -13,6 +13,10 @@
  * why. */
 int ctl_connect(struct ctl *ctl, struct varlink_stream **ret);
 
+/** Says why there is no connection (what varlink_stream_open() or varlink_client_connect()
+ * returned). Returns the exit status. */
+int ctl_explain_connect(struct ctl *ctl, int r);
+
 /** Connects, calls, waits for the one answer. Owns `parameters` (NULL: none). Returns CTL_GOOD and
  * *ret (json_object_put), or an exit status after having said why. */
 int ctl_call(

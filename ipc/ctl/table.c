@@ -36,17 +36,6 @@ static void widths_fit(unsigned *widths, size_t column_count) {
     }
 }
 
-/* The first `columns` characters in bytes. */
-static int prefix_bytes(const char *text, unsigned columns) {
-    const char *at = text;
-    while (*at && (columns > 0 || ((unsigned char)*at & 0xc0) == 0x80)) {
-        if (((unsigned char)*at & 0xc0) != 0x80)
-            columns--;
-        at++;
-    }
-    return (int)(at - text);
-}
-
 static void cell_print(
     const struct ctl *ctl, FILE *file, struct table_cell cell, unsigned width, bool is_last) {
     char safe[TEXT_SAFE_SIZE];
@@ -55,7 +44,7 @@ static void cell_print(
     bool cut = columns > width;
     fprintf(
         file, "%s%.*s%s%s", text_begin(ctl, cell.colour),
-        prefix_bytes(text, cut ? width - 1 : width), text, cut ? "…" : "",
+        (int)text_prefix(text, cut ? width - 1 : width), text, cut ? "…" : "",
         text_end(ctl, cell.colour));
     if (!is_last)
         fprintf(file, "%*s", (int)((cut ? 0 : width - columns) + GAP), "");

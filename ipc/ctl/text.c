@@ -70,9 +70,19 @@ unsigned text_columns(const char *text) {
     return columns;
 }
 
+size_t text_prefix(const char *text, unsigned columns) {
+    const char *at = text;
+    while (*at && (columns > 0 || ((unsigned char)*at & 0xc0) == 0x80)) {
+        if (((unsigned char)*at & 0xc0) != 0x80)
+            columns--;
+        at++;
+    }
+    return (size_t)(at - text);
+}
+
 static const char *const colours[] = {
     [TEXT_PLAIN] = "",       [TEXT_GOOD] = "\033[32m", [TEXT_WARN] = "\033[33m",
-    [TEXT_BAD] = "\033[31m", [TEXT_BOLD] = "\033[1m",
+    [TEXT_BAD] = "\033[31m", [TEXT_BOLD] = "\033[1m",  [TEXT_FAINT] = "\033[2m",
 };
 
 const char *text_begin(const struct ctl *ctl, enum text_colour colour) {

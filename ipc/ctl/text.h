@@ -22,7 +22,10 @@ const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]);
 /** Columns that a text takes: characters, not bytes. */
 unsigned text_columns(const char *text);
 
-enum text_colour { TEXT_PLAIN, TEXT_GOOD, TEXT_WARN, TEXT_BAD, TEXT_BOLD };
+/** Bytes of its beginning that take at most `columns`. */
+size_t text_prefix(const char *text, unsigned columns);
+
+enum text_colour { TEXT_PLAIN, TEXT_GOOD, TEXT_WARN, TEXT_BAD, TEXT_BOLD, TEXT_FAINT };
 
 /** Escape sequences to begin and to end a colour; empty without colour. */
 const char *text_begin(const struct ctl *ctl, enum text_colour colour);
