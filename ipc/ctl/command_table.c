@@ -45,6 +45,22 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
                  "devtrustctl ipc bridge\". Its words are separated by blanks; no shell reads "
                  "them. That what answers runs as root is not checked here: only the far end can "
                  "know, and `ipc bridge` looks."},
+    [CTL_OPTION_ONLY_USER] =
+        {"user", "NAME", ARGUMENT_USER, .help = "What concerns this local user only."},
+    [CTL_OPTION_METHOD] =
+        {"method", "NAME", ARGUMENT_METHOD,
+         .help = "Calls of this method only, or of all that begin so if it ends in a dot: "
+                 "Agent.Submit, Agent., org.varlink.service."},
+    [CTL_OPTION_VERBOSE] =
+        {"verbose", .help = "Show what does not fit on lines of its own instead of cutting it."},
+    [CTL_OPTION_RECORD] =
+        {"record", "FILE", ARGUMENT_FILE, .help = "Write it to a new file, for ipc replay."},
+    [CTL_OPTION_PACED] = {"paced", .help = "Let as much time pass in between as there was."},
+    [CTL_OPTION_INTERVAL] =
+        {"interval", "SECONDS", ARGUMENT_SECONDS, .help = "How often to look; 1 by default."},
+    [CTL_OPTION_SAMPLES] =
+        {"count", "NUMBER", ARGUMENT_TEXT,
+         .help = "End after so many looks; on a terminal never by default, otherwise after 1."},
 };
 
 const char *const command_group_names[COMMAND_GROUP_COUNT_] = {
@@ -184,6 +200,40 @@ const struct command command_table[] = {
                   "what its user may, and a socket that is root's. --timeout bounds only the "
                   "connecting.",
         .examples = "ipc info --bridge \"ssh root@laptop devtrustctl ipc bridge\"",
+    },
+    {
+        .name = "ipc monitor",
+        .group = COMMAND_GROUP_IPC,
+        .root = true,
+        .options = BIT(ONLY_USER) | BIT(METHOD) | BIT(VERBOSE) | BIT(RECORD),
+        .timeout_s = 15,
+        .run = ctl_ipc_monitor,
+        .help = "Show every message and state change as it happens",
+        .detail = "Of all connections, and devtrustd's log, until Ctrl-C; secrets are not shown, "
+                  "long texts only by their beginning. With --json one object per line. Exits "
+                  "with 3 when devtrustd goes away.",
+    },
+    {
+        .name = "ipc replay",
+        .group = COMMAND_GROUP_IPC,
+        .operands = {{"FILE", ARGUMENT_FILE, false}},
+        .options = BIT(ONLY_USER) | BIT(METHOD) | BIT(VERBOSE) | BIT(PACED),
+        .timeout_s = 15,
+        .run = ctl_ipc_replay,
+        .help = "Show a recording of ipc monitor",
+        .detail = "As ipc monitor has shown it, on any machine; -: from standard input. Exits "
+                  "with 1 where the recording is damaged.",
+    },
+    {
+        .name = "ipc top",
+        .group = COMMAND_GROUP_IPC,
+        .root = true,
+        .options = BIT(INTERVAL) | BIT(SAMPLES),
+        .timeout_s = 15,
+        .run = ctl_ipc_top,
+        .help = "Show calls, latencies, users against their limits",
+        .detail = "On a terminal in place, until q or Ctrl-C. Latencies are of the last one to "
+                  "two minutes. With --json one object per line and look.",
     },
     /* ---- other ---- */
     {

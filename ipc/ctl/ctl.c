@@ -83,6 +83,12 @@ int64_t ctl_system_now(void) {
     return (int64_t)time(NULL);
 }
 
+int64_t ctl_system_now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 /* ---- running ---- */
 
 static int run_command(

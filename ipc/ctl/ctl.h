@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define CTL_WIDTH 80 /* columns of human output */
+#define CTL_NAME_SIZE 64
 
 enum ctl_exit {
     CTL_GOOD = 0,
@@ -28,14 +29,20 @@ enum ctl_exit {
 struct ctl {
     FILE *in, *out, *err;
     bool colour;      /* of `out` */
+    bool unicode;     /* `out` shows more than ASCII */
     uid_t daemon_uid; /* whose socket is trusted: 0 but in tests */
     uid_t own_uid;
     int (*console_user)(uid_t *ret); /* 0, -ENODATA: nobody; a negative errno */
     int64_t (*now)(void);            /* seconds since 1970 */
+    int64_t (*now_us)(void);         /* microseconds */
     /* a program beside devtrustctl, run as a user: its exit status, or a negative errno */
     int (*run_as)(
         const char *user, uid_t uid, const char *program, const char *const *arguments,
         int timeout_ms);
+    /** The size of out's terminal; 0, or -ENOTTY where it is none. NULL: none. */
+    int (*screen)(unsigned *ret_columns, unsigned *ret_rows);
+    /** The name of an account; 0, -ENOENT. NULL: none has one. */
+    int (*user_name)(uid_t uid, char ret[CTL_NAME_SIZE]);
     /* set from the command line */
     const char *command; /* "cert show", for messages */
     const char *socket_path;
@@ -66,6 +73,9 @@ int ctl_ipc_bridge(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_introspect(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_monitor(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_replay(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_ipc_top(struct ctl *ctl, const struct ctl_arguments *arguments);
 
 /* ---- what commands share ---- */
 
@@ -89,6 +99,7 @@ void ctl_print_json(struct ctl *ctl, struct json_object *value);
 
 /** Seconds since 1970 on this machine's clock, for ctl.now. */
 int64_t ctl_system_now(void);
+int64_t ctl_system_now_us(void);
 
 #define CTL_RUN_AS_ARGUMENTS 4
 /** For ctl.run_as: a child that has become this user for good runs `program`, from the folder of
@@ -100,3 +111,6 @@ int ctl_run_as(
 
 /** The user who is active at seat0 (sd_seat_get_active), for ctl.console_user. */
 int ctl_console_user(uid_t *ret);
+
+/** Names of accounts as this machine has them, remembered, for ctl.user_name. */
+int ctl_user_name(uid_t uid, char ret[CTL_NAME_SIZE]);

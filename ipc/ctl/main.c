@@ -2,8 +2,12 @@
  */
 #include "ipc/ctl/ctl.h"
 
+#include "ipc/ctl/terminal.h"
+
 #include "common/secret.h"
 
+#include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +19,11 @@ static bool wants_colour(void) {
            strcmp(terminal, "dumb") != 0;
 }
 
+/* Only what characters are is the user's choice: numbers in JSON stay what they are. */
+static bool shows_unicode(void) {
+    return setlocale(LC_CTYPE, "") && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
 int main(int argc, char **argv) {
     (void)secret_harden_process(); /* a token passes through; without it things work as well */
     struct ctl ctl = {
@@ -22,11 +31,15 @@ int main(int argc, char **argv) {
         .out = stdout,
         .err = stderr,
         .colour = wants_colour(),
+        .unicode = shows_unicode(),
         .daemon_uid = 0,
         .own_uid = geteuid(),
         .console_user = ctl_console_user,
         .now = ctl_system_now,
+        .now_us = ctl_system_now_us,
         .run_as = ctl_run_as,
+        .screen = terminal_size,
+        .user_name = ctl_user_name,
     };
     int status = ctl_main(&ctl, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -35,7 +35,8 @@ struct scripted {
     /* what the next call gets; set while no call runs */
     const char *error;  /* NULL: a reply */
     const char *answer; /* JSON, or NULL: {}; several for a stream, one per line */
-    bool silent;        /* no answer at all */
+    const char *(*answer_for)(const char *method); /* NULL: `answer` */
+    bool silent;                                   /* no answer at all */
     /* what the last call was */
     char method[128];
     char parameters[8192];
@@ -58,7 +59,9 @@ static void scripted_answer(struct varlink_call *call, void *userdata) {
             JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     if (scripted.silent)
         return;
-    struct json_object *answer = scripted.answer ? json_tokener_parse(scripted.answer) : NULL;
+    const char *text =
+        scripted.answer_for ? scripted.answer_for(varlink_call_method(call)) : scripted.answer;
+    struct json_object *answer = text ? json_tokener_parse(text) : NULL;
     if (scripted.error)
         varlink_call_error(call, scripted.error, answer);
     else
@@ -66,7 +69,13 @@ static void scripted_answer(struct varlink_call *call, void *userdata) {
 }
 
 static void scripted_stream(struct varlink_call *call, void *userdata) {
-    (void)userdata;
+    if (scripted.error) {
+        scripted_answer(call, userdata);
+        return;
+    }
+    snprintf(
+        scripted.parameters, sizeof scripted.parameters, "%s",
+        json_object_to_json_string_ext(varlink_call_parameters(call), JSON_C_TO_STRING_PLAIN));
     char CLEANUP_FREE *lines = strdup(scripted.answer);
     char *rest = lines;
     for (char *line = strsep(&rest, "\n"); line && rest; line = strsep(&rest, "\n"))
@@ -84,6 +93,11 @@ static const struct method *const scripted_methods[] = {
     ROW("Agent.Report"),
     ROW("Agent.Renew"),
     ROW("Agent.Inspected"),
+    METHOD_ROW("io.devtrust.Debug.Monitor", METHOD_ANYONE, true, 0, 0, scripted_stream),
+    ROW("Debug.ListConnections"),
+    ROW("Debug.GetStatistics"),
+    ROW("Debug.GetLog"),
+    ROW("Debug.GetUserMachine"),
 };
 
 static void scripted_closed(void *userdata) {
@@ -102,18 +116,19 @@ static void *scripted_run(void *userdata) {
     return NULL;
 }
 
-static int scripted_setup(void **state) {
+__attribute__((unused)) static int scripted_setup(void **state) {
     (void)state;
-    static const struct varlink_interface interfaces[2] = {
+    static const struct varlink_interface interfaces[] = {
         {"io.devtrust.Device", interface_io_devtrust_Device},
-        {"io.devtrust.Agent", interface_io_devtrust_Agent}};
+        {"io.devtrust.Agent", interface_io_devtrust_Agent},
+        {"io.devtrust.Debug", interface_io_devtrust_Debug}};
     const struct varlink_server_options options = {
         .vendor = "devtrust",
         .product = "devtrustd",
         .version = "9.9",
         .url = "https://example.com",
         .interfaces = interfaces,
-        .interface_count = 2,
+        .interface_count = ARRAY_LENGTH(interfaces),
         .methods = scripted_methods,
         .method_count = ARRAY_LENGTH(scripted_methods),
         .limits = varlink_limits_default,
@@ -135,7 +150,7 @@ static int scripted_setup(void **state) {
     return 0;
 }
 
-static int scripted_teardown(void **state) {
+__attribute__((unused)) static int scripted_teardown(void **state) {
     (void)state;
     char *lock = NULL;
     uv_async_send(&scripted.stop);
@@ -155,17 +170,22 @@ static int64_t scripted_now(void) {
     return SCRIPTED_NOW;
 }
 
+static int64_t scripted_now_us(void) {
+    return SCRIPTED_NOW * INT64_C(1000000);
+}
+
 static int scripted_nobody(uid_t *ret) {
     (void)ret;
     return -ENODATA;
 }
 
-static const struct ctl scripted_ctl = {
+__attribute__((unused)) static const struct ctl scripted_ctl = {
     .console_user = scripted_nobody,
     .now = scripted_now,
+    .now_us = scripted_now_us,
 };
 
-static void result_free(struct result *result) {
+__attribute__((unused)) static void result_free(struct result *result) {
     free(result->out);
     free(result->err);
 }
@@ -173,7 +193,8 @@ static void result_free(struct result *result) {
 
 /** Runs a command line, words separated by spaces ("@" becomes the socket's path); `base`: NULL for
  * the usual surroundings. */
-static struct result run_with(const struct ctl *base, const char *command_line) {
+__attribute__((unused)) static struct result run_with(
+    const struct ctl *base, const char *command_line) {
     struct result result = {0};
     size_t out_size, err_size;
     struct ctl ctl = base ? *base : scripted_ctl;

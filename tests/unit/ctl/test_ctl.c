@@ -3,6 +3,14 @@
 #include "scripted.h"
 
 /* What help, completion and parsing take for granted of the table. */
+/* The same word may mean another thing to another command. */
+static void assert_no_option_twice(uint64_t set) {
+    for (size_t i = 0; i < CTL_OPTION_COUNT_; i++)
+        for (size_t j = 0; j < i; j++)
+            if ((set & CTL_BIT(i)) && (set & CTL_BIT(j)))
+                assert_string_not_equal(option_table[i].name, option_table[j].name);
+}
+
 static void test_table_is_sound(void **state) {
     (void)state;
     for (size_t i = 0; i < CTL_OPTION_COUNT_; i++) {
@@ -10,8 +18,6 @@ static void test_table_is_sound(void **state) {
         assert_non_null(option->name);
         assert_non_null(option->help);
         assert_int_equal(option->argument == NULL, option->kind == ARGUMENT_NONE);
-        for (size_t j = 0; j < i; j++)
-            assert_string_not_equal(option->name, option_table[j].name);
     }
     for (size_t i = 0; i < command_count; i++) {
         const struct command *command = &command_table[i];
@@ -25,6 +31,7 @@ static void test_table_is_sound(void **state) {
         assert_true(command->timeout_s > 0);
         assert_int_equal(command->options & command_no_command_options, 0);
         assert_int_equal(command->required & ~command->options, 0);
+        assert_no_option_twice(command->options | command_common_options);
         for (size_t j = 0; j < CTL_OPTION_COUNT_; j++)
             if (command->required & CTL_BIT(j))
                 assert_non_null(option_table[j].argument);

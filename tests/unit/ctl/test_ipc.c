@@ -67,12 +67,13 @@ static void test_info(void **state) {
                   "URL         https://example.com\n"
                   "Interfaces  io.devtrust.Device\n"
                   "            io.devtrust.Agent\n"
+                  "            io.devtrust.Debug\n"
                   "            org.varlink.service\n");
     struct result CLEANUP_RESULT json = run("ipc info --json --socket @");
     assert_string_equal(
         json.out, "{\"vendor\":\"devtrust\",\"product\":\"devtrustd\",\"version\":\"9.9\","
                   "\"url\":\"https://example.com\",\"interfaces\":[\"io.devtrust.Device\","
-                  "\"io.devtrust.Agent\",\"org.varlink.service\"]}\n");
+                  "\"io.devtrust.Agent\",\"io.devtrust.Debug\",\"org.varlink.service\"]}\n");
 }
 
 static void test_introspect(void **state) {
@@ -87,9 +88,9 @@ static void test_introspect(void **state) {
     struct result CLEANUP_RESULT all = run("ipc introspect --socket @");
     assert_int_equal(all.status, 0);
     assert_int_equal(
-        strlen(all.out), strlen(interface_io_devtrust_Device) +
-                             strlen(interface_io_devtrust_Agent) +
-                             strlen(interface_org_varlink_service) + 2);
+        strlen(all.out),
+        strlen(interface_io_devtrust_Device) + strlen(interface_io_devtrust_Agent) +
+            strlen(interface_io_devtrust_Debug) + strlen(interface_org_varlink_service) + 3);
     struct result CLEANUP_RESULT json = run("ipc introspect io.devtrust.Agent --json --socket @");
     struct json_object CLEANUP_JSON *object = parsed(json.out);
     struct json_object *text = NULL;
