@@ -36,7 +36,8 @@ struct varlink_limits {
                              to be read; past it the connection that has most of them ends */
     unsigned outstanding_per_connection; /* 16: calls not yet answered; reading stops there */
     unsigned outstanding_per_uid; /* 64: of all its connections; past it each may have only one */
-    struct rate messages_per_uid; /* 200 a second after 400; each KiB of one counts as one more */
+    struct rate
+        messages_per_uid; /* 200 a second after 400; each 256 bytes of one count as one more */
     struct rate connects_per_uid; /* 100 a second after 200; past it they are closed at once */
     unsigned first_message_ms;    /* 10000: a message must have come */
     unsigned partial_message_ms;  /* 5000: a message must be complete */

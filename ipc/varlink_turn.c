@@ -11,8 +11,8 @@
 #define AT_ONCE_BYTES VARLINK_READ_CHUNK
 #define AT_ONCE_LEAST ((size_t)1024) /* what the shortest message counts, beside its bytes */
 
-#define TOKEN_BYTES ((size_t)1024) /* a longer message costs one more token for so many bytes */
-#define PAUSE_PART 10              /* a pause is long enough for this part of a second's messages */
+#define TOKEN_BYTES ((size_t)256) /* a longer message costs one more token for so many bytes */
+#define PAUSE_PART 10             /* a pause is long enough for this part of a second's messages */
 
 /* ---- the ring ---- */
 

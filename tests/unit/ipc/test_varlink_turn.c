@@ -141,7 +141,7 @@ static void test_a_long_message_costs_more(void **state) {
     assert_int_equal(send(fd, call, sizeof call, 0), sizeof call);
     play_turn(&play);
     assert_string_equal(play_received(fd), answer);
-    assert_int_equal(used_by(GREEDY).messages_left, 100 - 11);
+    assert_int_equal(used_by(GREEDY).messages_left, 100 - 41);
 }
 
 /* ---- turns ---- */
