@@ -62,6 +62,17 @@ static void add_quota(const struct varlink_uid_info *info, void *userdata) {
     add_element(userdata, with_numbers(numbers, ARRAY_LENGTH(numbers)));
 }
 
+static struct json_object *limits_to_json(const struct varlink_limits *limits) {
+    const struct number numbers[] = {
+        {"connections", (int64_t)limits->connections_per_uid},
+        {"outstanding", (int64_t)limits->outstanding_per_uid},
+        {"bytes", (int64_t)limits->bytes_per_uid},
+        {"messages_per_s", (int64_t)limits->messages_per_uid.per_s},
+        {"messages_burst", (int64_t)limits->messages_per_uid.burst},
+    };
+    return with_numbers(numbers, ARRAY_LENGTH(numbers));
+}
+
 void daemon_debug_list_connections(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct json_object *connections CLEANUP_JSON = json_object_new_array();
@@ -76,6 +87,7 @@ void daemon_debug_list_connections(struct varlink_call *call, void *userdata) {
     (void)json_fields_add_int(
         reply, "limit_per_uid", (int64_t)varlink_limits_default.connections_per_uid);
     (void)json_fields_add(reply, "quotas", TAKE_PTR(quotas));
+    (void)json_fields_add(reply, "limits", limits_to_json(&varlink_limits_default));
     varlink_call_reply(call, TAKE_PTR(reply));
 }
 
