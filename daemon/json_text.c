@@ -126,8 +126,10 @@ void json_text_add_int(struct json_text *text, const char *key, int64_t value) {
 
 /* ---- as a value of json-c ---- */
 
-struct json_object *json_text_to_value(char *json, const char *placeholder) {
-    struct json_object *value = json ? json_object_new_string(placeholder) : NULL;
+/* A float is the one type whose text json-c, and whoever writes in its place, takes from its maker:
+ * that of 1.50 is not to become 1.5. */
+struct json_object *json_text_to_value(char *json) {
+    struct json_object *value = json ? json_object_new_double(0) : NULL;
     if (!value) {
         free(json);
         return NULL;

@@ -41,6 +41,6 @@ void json_text_joined(struct json_text *text, const char *a, size_t a_length, co
 void json_text_add_string(struct json_text *text, const char *key, const char *value);
 void json_text_add_int(struct json_text *text, const char *key, int64_t value);
 
-/** A value of json-c that is serialised as `json` stands; whoever looks at it as an object finds
- * the string `placeholder`. Owns `json` in any case; NULL when memory is out. */
-struct json_object *json_text_to_value(char *json, const char *placeholder);
+/** A value of json-c that is serialised as `json` stands. Owns `json` in any case; NULL when memory
+ * is out. */
+struct json_object *json_text_to_value(char *json);

@@ -4,7 +4,6 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +49,6 @@ void log_ring_add(struct log_ring *ring, const struct event_log *log, int64_t ti
 
 struct json_object *log_ring_to_json(const struct log_ring *ring) {
     struct buffer CLEANUP_BUFFER all = BUFFER_INIT(LOG_RING_BYTES + LOG_RING_ENTRIES + 2);
-    char placeholder[32];
     int r = buffer_append_string(&all, "[");
     for (size_t i = 0; r == 0 && i < ring->count; i++) {
         if (i > 0)
@@ -62,6 +60,5 @@ struct json_object *log_ring_to_json(const struct log_ring *ring) {
         r = buffer_append_string(&all, "]");
     if (r < 0)
         return NULL;
-    (void)snprintf(placeholder, sizeof(placeholder), "(%zu entries)", ring->count);
-    return json_text_to_value(buffer_steal(&all, NULL), placeholder);
+    return json_text_to_value(buffer_steal(&all, NULL));
 }

@@ -57,12 +57,10 @@ static void stream_clear(struct stream *stream) {
 
 static struct json_object *stream_take(struct stream *stream) {
     struct json_object *reply CLEANUP_JSON = json_object_new_object();
-    char placeholder[32];
-    (void)snprintf(placeholder, sizeof(placeholder), "(%u events)", stream->events);
     if (buffer_append_string(&stream->waiting, stream->events > 0 ? "]" : "[]") < 0)
         return NULL;
     char *text = buffer_steal(&stream->waiting, NULL);
-    if (json_fields_add(reply, "events", json_text_to_value(text, placeholder)) < 0 ||
+    if (json_fields_add(reply, "events", json_text_to_value(text)) < 0 ||
         json_fields_add_int(reply, "lost", (int64_t)stream->lost) < 0)
         return NULL;
     return TAKE_PTR(reply);
