@@ -238,14 +238,10 @@ static void ignore_sigpipe(void) {
         signal(SIGPIPE, SIG_IGN);
 }
 
-int varlink_client_connect(
-    uv_loop_t *loop, const char *path, uid_t peer_uid,
-    void (*disconnected)(struct varlink_client *, void *), void *userdata,
+int varlink_client_open_fd(
+    uv_loop_t *loop, int fd, void (*disconnected)(struct varlink_client *, void *), void *userdata,
     struct varlink_client **ret) {
-    int CLEANUP_CLOSE fd = -1;
-    int r = client_connect_checked(path, peer_uid, &fd);
-    if (r < 0)
-        return r;
+    int CLEANUP_CLOSE owned = fd;
     struct varlink_client *client = calloc(1, sizeof *client);
     if (!client)
         return -ENOMEM;
@@ -256,9 +252,9 @@ int varlink_client_connect(
     client->userdata = userdata;
     uv_pipe_init(loop, &client->pipe, 0);
     client->pipe.data = client;
-    r = uv_pipe_open(&client->pipe, fd);
+    int r = uv_pipe_open(&client->pipe, fd);
     if (r == 0) {
-        (void)TAKE_FD(fd);
+        (void)TAKE_FD(owned);
         r = uv_read_start((uv_stream_t *)&client->pipe, client_allocate, client_readable);
     }
     if (r < 0) {
@@ -267,4 +263,13 @@ int varlink_client_connect(
     }
     *ret = client;
     return 0;
+}
+
+int varlink_client_connect(
+    uv_loop_t *loop, const char *path, uid_t peer_uid,
+    void (*disconnected)(struct varlink_client *, void *), void *userdata,
+    struct varlink_client **ret) {
+    int fd = -1;
+    int r = client_connect_checked(path, peer_uid, &fd);
+    return r < 0 ? r : varlink_client_open_fd(loop, fd, disconnected, userdata, ret);
 }

@@ -28,6 +28,12 @@ int varlink_client_connect(
     void (*disconnected)(struct varlink_client *, void *), void *userdata,
     struct varlink_client **ret);
 
+/** The same over a descriptor that is connected already, whoever is at its other end: owns `fd`
+ * from the call on. Returns 0 or a negative errno. */
+int varlink_client_open_fd(
+    uv_loop_t *loop, int fd, void (*disconnected)(struct varlink_client *, void *), void *userdata,
+    struct varlink_client **ret);
+
 /** Sends a call; replies come in call order, never from inside this function. Owns `parameters`
  * (NULL: none). Returns 0, -ENOTCONN, -EMSGSIZE (over VARLINK_CALL_MAX), -ENOMEM, -EBUSY
  * (VARLINK_CLIENT_MAX_CALLS are open). */

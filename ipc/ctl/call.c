@@ -14,16 +14,13 @@
 
 /* ---- through a program ---- */
 
-static int bridge_connect(struct ctl *ctl, struct varlink_stream **ret) {
-    int fd = -1;
+int ctl_open_bridge(struct ctl *ctl, int *ret_fd) {
     bridge_program_end(&ctl->bridge_program); /* that of the connection before */
-    int r = bridge_program_start(&ctl->bridge_program, ctl->bridge, &fd);
+    int r = bridge_program_start(&ctl->bridge_program, ctl->bridge, ret_fd);
     if (r == -EINVAL || r == -E2BIG)
         return ctl_usage(
             ctl, "--bridge takes up to 32 words without quotes, for no shell reads them; not",
             ctl->bridge);
-    if (r == 0)
-        r = varlink_stream_open_fd(fd, ctl->timeout_ms, ret);
     if (r == -ENOMEM)
         return ctl_fail(ctl, REASON_NO_MEMORY);
     if (r < 0)
@@ -31,6 +28,16 @@ static int bridge_connect(struct ctl *ctl, struct varlink_stream **ret) {
             ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE),
             "The program of --bridge cannot be run:", strerror(-r),
             "It is found by PATH, and by no shell.");
+    return CTL_GOOD;
+}
+
+static int bridge_connect(struct ctl *ctl, struct varlink_stream **ret) {
+    int fd = -1;
+    int status = ctl_open_bridge(ctl, &fd);
+    if (status != CTL_GOOD)
+        return status;
+    if (varlink_stream_open_fd(fd, ctl->timeout_ms, ret) < 0)
+        return ctl_fail(ctl, REASON_NO_MEMORY);
     return CTL_GOOD;
 }
 

@@ -13,6 +13,10 @@
  * why. */
 int ctl_connect(struct ctl *ctl, struct varlink_stream **ret);
 
+/** Starts the program of --bridge. Returns CTL_GOOD and a descriptor that stands for the daemon's
+ * socket, or an exit status after having said why. */
+int ctl_open_bridge(struct ctl *ctl, int *ret_fd);
+
 /** Says why there is no connection (what varlink_stream_open() or varlink_client_connect()
  * returned). Returns the exit status. */
 int ctl_explain_connect(struct ctl *ctl, int r);

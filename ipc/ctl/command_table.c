@@ -205,13 +205,15 @@ const struct command command_table[] = {
         .name = "ipc monitor",
         .group = COMMAND_GROUP_IPC,
         .root = true,
-        .options = BIT(ONLY_USER) | BIT(METHOD) | BIT(VERBOSE) | BIT(RECORD),
+        .options = BIT(ONLY_USER) | BIT(METHOD) | BIT(VERBOSE) | BIT(RECORD) | BIT(BRIDGE),
         .timeout_s = 15,
         .run = ctl_ipc_monitor,
         .help = "Show every message and state change as it happens",
         .detail = "Of all connections, and devtrustd's log, until Ctrl-C; secrets are not shown, "
                   "long texts only by their beginning. With --json one object per line. Exits "
                   "with 3 when devtrustd goes away.",
+        .examples = "ipc monitor --user ada --verbose\n"
+                    "ipc monitor --method Agent. --record ada.jsonl",
     },
     {
         .name = "ipc replay",
@@ -223,17 +225,19 @@ const struct command command_table[] = {
         .help = "Show a recording of ipc monitor",
         .detail = "As ipc monitor has shown it, on any machine; -: from standard input. Exits "
                   "with 1 where the recording is damaged.",
+        .examples = "ipc replay ada.jsonl --method Agent.Submit",
     },
     {
         .name = "ipc top",
         .group = COMMAND_GROUP_IPC,
         .root = true,
-        .options = BIT(INTERVAL) | BIT(SAMPLES),
+        .options = BIT(INTERVAL) | BIT(SAMPLES) | BIT(BRIDGE),
         .timeout_s = 15,
         .run = ctl_ipc_top,
         .help = "Show calls, latencies, users against their limits",
         .detail = "On a terminal in place, until q or Ctrl-C. Latencies are of the last one to "
                   "two minutes. With --json one object per line and look.",
+        .examples = "ipc top --interval 5",
     },
     /* ---- other ---- */
     {

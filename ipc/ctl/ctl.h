@@ -112,5 +112,9 @@ int ctl_run_as(
 /** The user who is active at seat0 (sd_seat_get_active), for ctl.console_user. */
 int ctl_console_user(uid_t *ret);
 
+/** The name of an account on the daemon's machine; 0 or -ENOENT. Of another machine, which --bridge
+ * leads to, only root's is known. */
+int ctl_account(const struct ctl *ctl, uid_t uid, char ret[CTL_NAME_SIZE]);
+
 /** Names of accounts as this machine has them, remembered, for ctl.user_name. */
 int ctl_user_name(uid_t uid, char ret[CTL_NAME_SIZE]);

@@ -61,10 +61,10 @@ int event_read(struct json_object *object, struct event *ret, const char **ret_f
 int event_add_user(const struct ctl *ctl, struct json_object *object) {
     struct json_object *uid = NULL;
     char name[CTL_NAME_SIZE];
-    if (!ctl->user_name || json_object_object_get_ex(object, "user", NULL) ||
+    if (json_object_object_get_ex(object, "user", NULL) ||
         !json_object_object_get_ex(object, "uid", &uid) ||
         !json_object_is_type(uid, json_type_int) ||
-        ctl->user_name((uid_t)json_object_get_int64(uid), name) < 0)
+        ctl_account(ctl, (uid_t)json_object_get_int64(uid), name) < 0)
         return 0;
     return json_fields_add_string(object, "user", name);
 }

@@ -58,6 +58,10 @@ static void disconnected(struct varlink_client *client, void *userdata) {
     if (live->stopped)
         return;
     terminal_leave(); /* what is said shall stay */
+    if (live->ctl->bridge) {
+        live_stop(live, ctl_explain_loss(live->ctl, -ECONNRESET));
+        return;
+    }
     live_stop(
         live, ctl_fail_with(
                   live->ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE),
@@ -79,6 +83,21 @@ static int watch_signals(struct live *live) {
     return 0;
 }
 
+static int connect_client(struct live *live) {
+    struct ctl *ctl = live->ctl;
+    int r, fd = -1;
+    if (!ctl->bridge) {
+        r = varlink_client_connect(
+            &live->loop, ctl->socket_path, ctl->daemon_uid, disconnected, live, &live->client);
+        return r == 0 ? CTL_GOOD : ctl_explain_connect(ctl, r);
+    }
+    int status = ctl_open_bridge(ctl, &fd);
+    if (status != CTL_GOOD)
+        return status;
+    r = varlink_client_open_fd(&live->loop, fd, disconnected, live, &live->client);
+    return r == 0 ? CTL_GOOD : ctl_fail(ctl, REASON_NO_MEMORY);
+}
+
 int live_new(struct ctl *ctl, struct live **ret) {
     struct live *live = calloc(1, sizeof *live);
     if (!live || uv_loop_init(&live->loop) < 0) {
@@ -86,9 +105,7 @@ int live_new(struct ctl *ctl, struct live **ret) {
         return ctl_fail(ctl, REASON_NO_MEMORY);
     }
     live->ctl = ctl;
-    int r = varlink_client_connect(
-        &live->loop, ctl->socket_path, ctl->daemon_uid, disconnected, live, &live->client);
-    int status = r == 0 ? CTL_GOOD : ctl_explain_connect(ctl, r);
+    int status = connect_client(live);
     if (status == CTL_GOOD && watch_signals(live) < 0)
         status = ctl_fail(ctl, REASON_INTERNAL);
     if (status != CTL_GOOD)

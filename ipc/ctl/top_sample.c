@@ -142,7 +142,7 @@ static int read_users(
             json_object_array_get_idx(quotas, i), user_table, ARRAY_LENGTH(user_table), user, NULL);
         if (r < 0)
             return r;
-        if (!ctl->user_name || ctl->user_name((uid_t)user->uid, user->name) < 0)
+        if (ctl_account(ctl, (uid_t)user->uid, user->name) < 0)
             snprintf(user->name, sizeof user->name, "%" PRId64, user->uid);
         sample->user_count++;
     }

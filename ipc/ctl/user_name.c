@@ -42,3 +42,12 @@ int ctl_user_name(uid_t uid, char ret[CTL_NAME_SIZE]) {
     memcpy(ret, place->name, CTL_NAME_SIZE);
     return place->named ? 0 : -ENOENT;
 }
+
+int ctl_account(const struct ctl *ctl, uid_t uid, char ret[CTL_NAME_SIZE]) {
+    if (!ctl->bridge)
+        return ctl->user_name ? ctl->user_name(uid, ret) : -ENOENT;
+    if (uid != 0)
+        return -ENOENT;
+    memcpy(ret, "root", sizeof "root");
+    return 0;
+}

@@ -352,6 +352,33 @@ def test_a_flood_is_counted_and_the_tool_says_so(world, monitor):
     assert re.search(r"… \d+ events? lost here", replayed.stdout)
 
 
+def test_through_a_bridge(world):
+    """As from another machine, by ssh: only root's name is known there."""
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    bridge = ["--bridge", f"{TOOL} ipc bridge --socket {device.socket}"]
+    seen = programs.Program("monitor", [TOOL, "ipc", "monitor", "--json", *bridge]).start()
+    try:
+        waiting.until(lambda: streams(device) == 1, "attached", alive=seen.check_alive)
+        device.call("io.devtrust.Device.GetStatus", uid=1000)
+        device.call("org.varlink.service.GetInfo")
+        waiting.until(lambda: "GetInfo" in seen.log(), "seen")
+        events = [json.loads(line) for line in seen.log().splitlines()]
+        assert {event["uid"]: event.get("user") for event in events if "uid" in event} == {0: "root", 1000: None}
+        done = programs.run([TOOL, "ipc", "top", "--json", *bridge])
+        assert done.returncode == 0 and {user["user"] for user in json.loads(done.stdout)["users"]} >= {"root", "1000"}
+        seen.expected_end = True
+        device.kill()
+        assert seen.process.wait(waiting.PATIENCE) == 3
+        seen.reader.join(5)
+        assert "bridge" in seen.log()
+    finally:
+        seen.kill()
+    done = programs.run([TOOL, "ipc", "monitor", "--bridge", "/nonexistent/program"])
+    assert done.returncode == 3 and "--bridge" in done.stderr
+    assert device.ctl("ipc", "monitor", "--bridge", "x").returncode == 2, "not with --socket"
+
+
 def test_monitors_do_not_show_themselves_or_each_other(world, monitor):
     device = world.setup()
     one, other = monitor(device, "--json"), monitor(device, "--json")
