@@ -17,7 +17,7 @@ from typing import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "check"
-LONG = ("test_kill", "test_bad_server", "test_lifecycle")
+LONG = ("test_kill", "test_bad_server", "test_lifecycle", "test_compatibility")
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 
 

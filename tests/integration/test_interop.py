@@ -87,6 +87,8 @@ def test_every_reply_keeps_protocol_and_interface(world, uid):
             for more in (False, True):
                 with varlink.Connection(device.socket, uid) as connection:
                     connection.send(method, parameters, **({"more": True} if more else {}))
+                    if more:
+                        device.call(f"{SERVICE}.GetInfo", uid=uid)  # something to tell, for a stream that tells what happens
                     reply = connection.receive()
                     assert idl.message_faults(interfaces, method, reply) == [], (method, parameters, more)
 
