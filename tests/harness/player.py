@@ -126,7 +126,7 @@ class OldDaemon:
         with self.lock:
             assert not self.script, f"not all was played: {self.script[0]}"
             for connection in self.open:
-                connection.shutdown(socket.SHUT_RDWR)
+                self.shut(connection)
             self.open, self.numbers = [], {}
             self.values.forget()
             self.script.extend(recording.load(self.version, story))
@@ -163,6 +163,7 @@ class OldDaemon:
         for raw in messages_of(connection):
             with self.lock:
                 self.take(connection, uid, recording.decoded(raw))
+        self.shut(connection)
 
     def take(self, connection: socket.socket, uid: int, call: dict[str, Any]) -> None:
         self.calls.append((call["method"], call.get("parameters", {})))
@@ -178,6 +179,13 @@ class OldDaemon:
             line = self.script.popleft()
             self.send(self.numbers[line["connection"]], recording.filled(line["reply"], self.values))
         self.lock.notify_all()
+
+    @staticmethod
+    def shut(connection: socket.socket) -> None:
+        try:
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side was first
 
     @staticmethod
     def send(connection: socket.socket, message: dict[str, Any]) -> None:
