@@ -233,6 +233,23 @@ def test_varlinkctl(world):
         watch.kill()
 
 
+@needs_varlinkctl
+def test_varlinkctl_introspects_a_daemon_that_it_starts(world):
+    """exec: is for reading the interfaces where no daemon runs; it carries nothing out."""
+    programs.install_programs()
+    address = f"exec:{programs.RUN}/bin/devtrustd"
+
+    def run(*arguments):
+        return programs.run([VARLINKCTL, *arguments], uid=ALICE)
+
+    assert "devtrustd" in run("info", address).stdout
+    assert set(run("list-interfaces", address).stdout.split()) == set(idl.shipped())
+    for name, interface in idl.shipped().items():
+        done = run("introspect", address, name)
+        assert done.returncode == 0 and all(f"method {method}(" in done.stdout for method in interface.methods), done
+    assert "MethodNotImplemented" in run("call", address, f"{DEVICE}.GetStatus", "{}").stderr
+
+
 @needs_python_varlink
 def test_python_varlink(world):
     device = world.setup("alice")
