@@ -51,11 +51,9 @@ static int bridge_explain_end(struct ctl *ctl) {
     if (ended && WIFSIGNALED(status))
         snprintf(text, sizeof text, "The bridge was ended by signal %d.", WTERMSIG(status));
     else if (ended)
-        snprintf(
-            text, sizeof text, "The bridge ended without an answer, with status %d.",
-            WEXITSTATUS(status));
+        snprintf(text, sizeof text, "The bridge ended with status %d.", WEXITSTATUS(status));
     else
-        snprintf(text, sizeof text, "The bridge closed its output without an answer.");
+        snprintf(text, sizeof text, "The bridge closed its output.");
     return ctl_fail_with(
         ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE), text, NULL, by_hand);
 }

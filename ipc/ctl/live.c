@@ -12,6 +12,7 @@
 
 static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
 #define SIGNAL_COUNT ARRAY_LENGTH(ending_signals)
+#define SIGNAL_MS 100 /* within which a signal to a process group has reached all of it */
 
 struct live_call {
     live_reply reply; /* NULL: this place is free */
@@ -26,6 +27,7 @@ struct live {
     uv_signal_t signals[SIGNAL_COUNT];
     uv_timer_t timer;
     uv_poll_t keys;
+    uv_timer_t lost;
     struct varlink_client *client;
     bool stopped;
     int status;
@@ -52,21 +54,28 @@ static void interrupted(uv_signal_t *signal, int number) {
     live_stop(signal->data, CTL_GOOD);
 }
 
+static void explain_lost(uv_timer_t *lost) {
+    struct live *live = lost->data;
+    terminal_leave(); /* what is said shall stay */
+    live_stop(
+        live, live->ctl->bridge
+                  ? ctl_explain_loss(live->ctl, -ECONNRESET)
+                  : ctl_fail_with(
+                        live->ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE),
+                        "devtrustd has closed the connection: it was stopped, or it restarts.",
+                        NULL, "Look at its log (journalctl -u devtrustd), then run this again."));
+}
+
+/* Ctrl-C ends the program of --bridge too, and its end may be here before our own signal. */
 static void disconnected(struct varlink_client *client, void *userdata) {
     struct live *live = userdata;
     (void)client;
     if (live->stopped)
         return;
-    terminal_leave(); /* what is said shall stay */
-    if (live->ctl->bridge) {
-        live_stop(live, ctl_explain_loss(live->ctl, -ECONNRESET));
-        return;
-    }
-    live_stop(
-        live, ctl_fail_with(
-                  live->ctl, CTL_UNREACHABLE, reason_code(REASON_DAEMON_UNREACHABLE),
-                  "devtrustd has closed the connection: it was stopped, or it restarts.", NULL,
-                  "Look at its log (journalctl -u devtrustd), then run this again."));
+    live->lost.data = live;
+    if (!live->ctl->bridge || uv_timer_init(&live->loop, &live->lost) < 0 ||
+        uv_timer_start(&live->lost, explain_lost, SIGNAL_MS, 0) < 0)
+        explain_lost(&live->lost);
 }
 
 /* ---- beginning ---- */

@@ -20,11 +20,12 @@ struct recording {
 static struct json_object *header_object(const struct ctl *ctl, const struct event_filter *filter) {
     struct json_object CLEANUP_JSON *header = json_object_new_object();
     char host[256] = "";
-    (void)gethostname(host, sizeof host - 1);
+    if (!ctl->bridge) /* behind it is another, whose name nobody here knows */
+        (void)gethostname(host, sizeof host - 1);
     if (json_fields_add_string(header, "format", RECORDING_FORMAT) < 0 ||
         json_fields_add_int(header, "version", RECORDING_VERSION) < 0 ||
         json_fields_add_int(header, "time_us", ctl->now() * 1000000) < 0 ||
-        json_fields_add_string(header, "host", host) < 0 ||
+        json_fields_add_string(header, "host", *host ? host : NULL) < 0 ||
         json_fields_add_string(header, "user", filter->user) < 0 ||
         json_fields_add_string(header, "method", filter->method) < 0)
         return NULL;

@@ -2,6 +2,8 @@
 import json
 import os
 import pathlib
+import select
+import signal
 import subprocess
 
 import pytest
@@ -74,6 +76,33 @@ def test_a_stream(world):
     watch.stdout.close()
 
 
+def start_monitor(device, *arguments):
+    """In a process group of its own, as a shell starts a command: Ctrl-C reaches the bridge too."""
+    monitor = subprocess.Popen([TOOL, "ipc", "monitor", "--json", *arguments, "--bridge",
+                                f"env devtrustctl ipc bridge --socket {device.socket}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env=programs.base_environment(), start_new_session=True)
+    # Monitor does not show itself: whatever comes is behind it
+    waiting.until(lambda: device.ctl("renew", uid=1000) and select.select([monitor.stdout], [], [], 0.05)[0], "the monitor shows")
+    return monitor
+
+
+def test_monitor(world):
+    device = world.setup("alice", on=False)
+    record = pathlib.Path("/run/dt/bridged.record")
+    monitor = start_monitor(device, "--record", str(record))
+    event = json.loads(monitor.stdout.readline())
+    assert {"time_us", "kind"} <= set(event)
+    os.killpg(monitor.pid, signal.SIGINT)
+    _, said = monitor.communicate(timeout=waiting.PATIENCE)
+    assert monitor.returncode == 0 and "bridge" not in said, said
+    header = json.loads(record.read_text(encoding="utf-8").splitlines()[0])
+    assert header["format"] == "devtrust-monitor" and "host" not in header, "whose host it is nobody here knows"
+    monitor = start_monitor(device)
+    device.stop()
+    said, _ = monitor.communicate(timeout=waiting.PATIENCE)
+    assert monitor.returncode == 3 and "The bridge ended with status 0" in said, said
+
+
 def test_raw(world):
     """Pipelined calls in one write, answered in their order; and no byte besides."""
     world.start_server()
@@ -134,8 +163,8 @@ def test_refuses_a_socket_that_is_not_roots(world):
 
 
 @pytest.mark.parametrize("text, says", [
-    ("exit 7\n", "ended without an answer, with status 7"),
-    ("echo Welcome to this host\nexit 0\n", "ended without an answer, with status 0"),
+    ("exit 7\n", "ended with status 7"),
+    ("echo Welcome to this host\nexit 0\n", "ended with status 0"),
     ("kill -9 $$\n", "ended by signal 9"),
     ("printf 'Welcome\\0'; cat\n", "is not Varlink"),
     ("printf '{\"parameters\":[]}\\0'; cat\n", "is not Varlink"),
