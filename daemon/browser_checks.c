@@ -91,15 +91,54 @@ void browser_checks_policy(const struct policy_place_facts *facts, struct checks
     checks_add(checks, &check);
 }
 
+/* Firefox reads one file, which may be an administrator's: so whatever keeps our preference out of
+ * it, or it from being read, is a failure. */
+static void judge_firefox(const struct firefox_place_facts *facts, struct check *check) {
+    if (facts->error < 0)
+        fail(check, REASON_POLICY_DIRECTORY, directory_error(facts->error));
+    else if (facts->finding == FIREFOX_POLICY_BROKEN)
+        fail(check, REASON_POLICY_BROKEN_FILE, FIREFOX_POLICY_FILE);
+    else if (facts->finding == FIREFOX_POLICY_OTHER)
+        fail(
+            check, REASON_POLICY_CONFLICT,
+            "it sets " FIREFOX_POLICY_PREFERENCE " to something else");
+    else if (facts->shadowed[0])
+        fail(check, REASON_POLICY_CONFLICT, facts->shadowed);
+    else if (facts->finding == FIREFOX_POLICY_ABSENT)
+        fail(check, facts->is_external ? REASON_POLICY_EXTERNAL : REASON_POLICY_MISSING, NULL);
+    else if (!facts->is_readable)
+        fail(check, REASON_PERMISSIONS, "users' browsers may not read it; mode 0644");
+}
+
+void browser_checks_firefox(const struct firefox_place_facts *facts, struct checks *checks) {
+    char subject[MAX_PATH];
+    struct check check = {
+        .id = "policy",
+        .subject = subject,
+        .result = CHECK_OK,
+        .text = "It lets Firefox choose the certificate by itself.",
+    };
+    snprintf(subject, sizeof(subject), "%s/" FIREFOX_POLICY_FILE, facts->directory);
+    if (facts->error == -ENOENT && !facts->is_made)
+        return; /* as above */
+    if (!facts->is_wanted) {
+        check.result = CHECK_NOT_APPLICABLE;
+        check.text = "It is not needed now.";
+    } else {
+        judge_firefox(facts, &check);
+    }
+    checks_add(checks, &check);
+}
+
 /* ---- browser ---- */
 
 void browser_checks_browser(const struct browser_facts *facts, struct checks *checks) {
     char text[MAX_TEXT];
     struct check check = {
         .id = "browser", .subject = facts->name, .result = CHECK_NOT_APPLICABLE, .text = text};
-    if (!facts->is_supported) {
-        check.text = "Installed; this version does not set its policy: it asks which certificate "
-                     "to present.";
+    if (facts->is_opted_out) {
+        check.text = "Installed; it asks which certificate to present, until root opts in "
+                     "(devtrustd.conf, [policy] firefox_auto_select).";
     } else if (!facts->directory) {
         check.text = "Installed; where it reads its policy is not known: it asks which certificate "
                      "to present.";
@@ -122,29 +161,48 @@ static bool place_has_rules(const struct policy_place_facts *facts) {
                               : facts->own_error == 0 && facts->own_is_json;
 }
 
+static void look_at_chromium(
+    const struct policy *policy, const char *directory, struct browser_facts *facts) {
+    struct policy_place_facts place;
+    for (size_t i = 0; policy_examine(policy, i, &place) == 0; i++) {
+        facts->is_wanted = place.is_wanted;
+        facts->is_external = place.is_external;
+        if (directory && strcmp(place.path, directory) == 0)
+            facts->has_rules = place_has_rules(&place);
+    }
+}
+
+static void look_at_firefox(
+    const struct policy *policy, const char *directory, struct browser_facts *facts) {
+    struct firefox_place_facts place;
+    facts->is_opted_out = !policy_has_firefox(policy);
+    for (size_t i = 0; policy_examine_firefox(policy, i, &place) == 0; i++) {
+        facts->is_wanted = place.is_wanted;
+        facts->is_external = place.is_external;
+        if (directory && strcmp(place.directory, directory) == 0)
+            facts->has_rules = place.error == 0 && place.finding == FIREFOX_POLICY_SET;
+    }
+}
+
 static void look_at_browser(
     const struct policy *policy, const struct browser_family *family, struct checks *checks) {
-    struct policy_place_facts place;
-    struct browser_facts facts = {
-        .name = family->name,
-        .directory = family->policy_directory,
-        .is_supported = family->kind == BROWSER_CHROMIUM,
-    };
-    for (size_t i = 0; policy_examine(policy, i, &place) == 0; i++) {
-        facts.is_wanted = place.is_wanted;
-        facts.is_external = place.is_external;
-        if (family->policy_directory && strcmp(place.path, family->policy_directory) == 0)
-            facts.has_rules = place_has_rules(&place);
-    }
+    struct browser_facts facts = {.name = family->name, .directory = family->policy_directory};
+    if (family->kind == BROWSER_FIREFOX)
+        look_at_firefox(policy, family->policy_directory, &facts);
+    else
+        look_at_chromium(policy, family->policy_directory, &facts);
     browser_checks_browser(&facts, checks);
 }
 
 void browser_checks_look(const struct policy *policy, struct checks *checks) {
     struct policy_place_facts place;
+    struct firefox_place_facts firefox;
     unsigned installed = 0;
 
     for (size_t i = 0; policy_examine(policy, i, &place) == 0; i++)
         browser_checks_policy(&place, checks);
+    for (size_t i = 0; policy_examine_firefox(policy, i, &firefox) == 0; i++)
+        browser_checks_firefox(&firefox, checks);
     for (const struct browser_family *family = browser_families; family->id; family++) {
         if (!browser_family_is_installed(family))
             continue;

@@ -90,7 +90,7 @@ void device_checks_permissions(
     const struct check check = {
         .id = "permissions",
         .result = CHECK_OK,
-        .text = "State, key, socket and policy directories are root's alone.",
+        .text = "State, key, socket and policies are root's alone.",
     };
     if (good)
         checks_add(checks, &check);

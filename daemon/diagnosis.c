@@ -109,7 +109,7 @@ static struct json_object *look(const struct diagnosis *diagnosis) {
     device_checks_disk(daemon->config, daemon->policy, &checks);
     server_checks_server(&facts, &diagnosis->probe, &checks);
     server_checks_clock(&diagnosis->probe, &checks);
-    server_checks_push(&facts, &checks);
+    server_checks_push(&facts, &diagnosis->probe, &checks);
     server_checks_state(&facts, &diagnosis->probe, &checks);
     browser_checks_look(daemon->policy, &checks);
     add_users(diagnosis, &checks);

@@ -212,6 +212,7 @@ static int put_in(
         r = firefox_policy_file_write(fd, text, file->mode);
     if (r < 0)
         return r;
+    policy->writes++;
     log_event(
         LOG_LEVEL_INFO, MSG_POLICY,
         "Firefox's policy written; a Firefox that runs must be restarted once to read it",
@@ -348,6 +349,12 @@ static void apply(struct firefox_policy *policy) {
     remove_places(policy, policy->options.owner == POLICY_OWNER_EXTERNAL);
     for (size_t i = 0; i < policy->place_count; i++)
         apply_place(policy, &policy->places[i]);
+}
+
+bool firefox_policy_repair(struct firefox_policy *policy) {
+    unsigned before = policy->writes;
+    apply(policy);
+    return policy->writes != before;
 }
 
 void firefox_policy_want(struct firefox_policy *policy) {

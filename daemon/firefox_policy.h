@@ -5,6 +5,7 @@
 #pragma once
 
 #include "daemon/daemon_config.h"
+#include "daemon/firefox_policy_text.h"
 
 #include "common/clock.h"
 
@@ -39,6 +40,29 @@ void firefox_policy_want(struct firefox_policy *policy);
 
 /** Takes out exactly what was put in. */
 void firefox_policy_release(struct firefox_policy *policy);
+
+/** One place as it is on disk at this moment. */
+struct firefox_place_facts {
+    const char *directory; /* borrowed */
+    bool is_wanted;        /* else only `error` is set below */
+    bool is_made;          /* made where absent; others are used only where they exist */
+    bool is_external;      /* another tool owns the policy */
+    int error; /* of directory or file: 0 or a negative errno; -EPERM: not root's alone */
+    enum firefox_policy_finding finding;
+    bool is_readable;   /* by every user's Firefox */
+    char shadowed[160]; /* a file that one of ours would put out of effect; empty: none */
+};
+
+/** Returns 0, or -ENOENT past the last place. */
+int firefox_policy_examine(
+    const struct firefox_policy *policy, size_t index, struct firefox_place_facts *ret);
+
+/** Whether root has opted in. */
+bool firefox_policy_is_enabled(const struct firefox_policy *policy);
+
+/** Looks again and puts in what is not there (as after a change that nobody told of). Returns
+ * whether anything was written. */
+bool firefox_policy_repair(struct firefox_policy *policy);
 
 /** Adds one object for each file to `array`, as in GetStatus. Returns 0 or -ENOMEM. */
 int firefox_policy_add_status(const struct firefox_policy *policy, struct json_object *array);

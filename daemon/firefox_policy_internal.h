@@ -26,5 +26,6 @@ struct firefox_policy {
     struct firefox_place places[FIREFOX_POLICY_MAX_PLACES];
     size_t place_count;
     uv_timer_t debounce;
+    unsigned writes; /* files that were written */
     unsigned open_handles;
 };

@@ -138,12 +138,12 @@ static void ask(
 
     one->uid = user_uid(user);
     one->is_known = set_owner(user, &one->owner);
-    if (!agents_is_attached(agents, one->uid))
+    bool nothing = !one->is_known && want == AGENT_INSPECT_CERTIFICATES;
+    if (!agents_is_attached(agents, one->uid) ||
+        (!nothing && agents_inspect(agents, one->uid, want, &id) < 0))
         one->outcome = INSPECTION_NO_AGENT;
-    else if (!one->is_known && want == AGENT_INSPECT_CERTIFICATES)
+    else if (nothing)
         one->outcome = INSPECTION_NOTHING;
-    else if (agents_inspect(agents, one->uid, want, &id) < 0)
-        one->outcome = INSPECTION_NO_AGENT;
 }
 
 int inspections_begin(

@@ -360,8 +360,9 @@ bool policy_repair(struct policy *policy) {
     unsigned before = policy->writes;
     apply(policy);
     show_own_files(policy);
+    bool changed = firefox_policy_repair(policy->firefox);
     if (policy->writes == before)
-        return false;
+        return changed;
     policy->options.changed(policy->options.userdata);
     return true;
 }
@@ -444,6 +445,15 @@ void policy_release(struct policy *policy) {
     (void)policy_record_set_rules(&policy->record, NULL, NULL, 0);
     remove_places(policy, true);
     save(policy);
+}
+
+int policy_examine_firefox(
+    const struct policy *policy, size_t index, struct firefox_place_facts *ret) {
+    return firefox_policy_examine(policy->firefox, index, ret);
+}
+
+bool policy_has_firefox(const struct policy *policy) {
+    return firefox_policy_is_enabled(policy->firefox);
 }
 
 void policy_want_firefox(struct policy *policy) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "daemon/daemon_config.h"
+#include "daemon/firefox_policy.h"
 #include "daemon/policy_merge.h"
 
 #include "common/clock.h"
@@ -81,6 +82,11 @@ struct policy_place_facts {
 
 /** Returns 0, or -ENOENT past the last place. */
 int policy_examine(const struct policy *policy, size_t index, struct policy_place_facts *ret);
+
+/** The same of Firefox's policy, and whether root has opted in to it. */
+int policy_examine_firefox(
+    const struct policy *policy, size_t index, struct firefox_place_facts *ret);
+bool policy_has_firefox(const struct policy *policy);
 
 /** Looks at the directories and writes what is not as it should be (as after a change that nobody
  * told of). Returns whether anything was written or removed. */

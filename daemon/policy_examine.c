@@ -35,8 +35,8 @@ static int look_at_place(const struct policy *policy, int fd, struct policy_plac
     int r = chrome_policy_read_others(fd, &merge);
     if (r == 0)
         r = policy_merge_render(&merge, &rules, &expected);
-    if (r < 0)
-        return r;
+    if (r < 0 || !expected)
+        return r < 0 ? r : -ENOMEM;
     memcpy(ret->broken_file, merge.broken_file, sizeof(ret->broken_file));
     memcpy(ret->conflict_file, merge.conflict_file, sizeof(ret->conflict_file));
     ret->others_have_rules = policy_merge_others_have_rules(&merge, &rules);

@@ -47,7 +47,7 @@ static void judge_validity(
             check->detail = reason_text(facts->renewal_reason);
     } else {
         snprintf(
-            text, MAX_TEXT, "Valid until %s, for another %s.",
+            text, MAX_TEXT, "Good until %.10s, for another %s.",
             time_text_utc(facts->not_after, when),
             time_text_span(facts->not_after - facts->now, span));
         check->text = text;
@@ -110,8 +110,7 @@ void server_checks_server(
         check.detail = probe->answer.detail;
     } else {
         snprintf(
-            text, sizeof(text),
-            "It answers, after %" PRId64 " ms; its TLS certificate is good (%s).",
+            text, sizeof(text), "Answers after %" PRId64 " ms; its TLS certificate is good (%s).",
             probe->answer.latency_ms, facts->has_pin ? "CA as pinned" : "by the CAs of the system");
         check.text = text;
     }
@@ -148,7 +147,8 @@ void server_checks_clock(const struct probe_facts *probe, struct checks *checks)
 
 /* ---- push ---- */
 
-void server_checks_push(const struct server_facts *facts, struct checks *checks) {
+void server_checks_push(
+    const struct server_facts *facts, const struct probe_facts *probe, struct checks *checks) {
     char text[MAX_TEXT], silent[TIME_TEXT_SIZE], ping[TIME_TEXT_SIZE];
     struct check check = {.id = "push", .result = CHECK_OK, .text = text};
     if (!facts->push_used) {
@@ -167,6 +167,8 @@ void server_checks_push(const struct server_facts *facts, struct checks *checks)
         check.text = NULL;
         if (facts->push_reason != REASON_NONE)
             check.detail = reason_text(facts->push_reason);
+        if (probe->was_asked && probe->answer.reason != REASON_NONE)
+            check.remedy = "It is opened again by itself once the server answers.";
     } else if (facts->push_silent_ms > late_ms) {
         check.result = CHECK_WARNING;
         check.reason = REASON_PUSH_SILENT;
@@ -229,7 +231,7 @@ static void judge_current(
     } else {
         snprintf(
             text, MAX_TEXT,
-            compared ? "Generation %" PRId64 ", the server's newest; distribution is on."
+            compared ? "Generation %" PRId64 ", the newest; distribution is on."
                      : "Generation %" PRId64 "; the server does not say whether it is the newest.",
             here->generation);
         check->result = compared ? CHECK_OK : CHECK_NOT_APPLICABLE;

@@ -34,6 +34,7 @@ void server_checks_certificate(const struct server_facts *facts, struct checks *
 void server_checks_server(
     const struct server_facts *facts, const struct probe_facts *probe, struct checks *checks);
 void server_checks_clock(const struct probe_facts *probe, struct checks *checks);
-void server_checks_push(const struct server_facts *facts, struct checks *checks);
+void server_checks_push(
+    const struct server_facts *facts, const struct probe_facts *probe, struct checks *checks);
 void server_checks_state(
     const struct server_facts *facts, const struct probe_facts *probe, struct checks *checks);

@@ -50,11 +50,10 @@ static void judge_removing(const struct user_facts *facts, struct check *check) 
 }
 
 static void judge_valid(const struct user_facts *facts, char text[MAX_TEXT], struct check *check) {
-    char until[TIME_TEXT_SIZE], span[TIME_TEXT_SIZE];
-    time_text_utc(facts->not_after, until);
+    char until[TIME_TEXT_SIZE];
     snprintf(
-        text, MAX_TEXT, "Certificate %.8s is valid until %s, for another %s.", facts->serial, until,
-        time_text_span(facts->not_after - facts->now, span));
+        text, MAX_TEXT, "Certificate %.8s is good until %.10s.", facts->serial,
+        time_text_utc(facts->not_after, until));
     check->text = text;
     if (facts->reason != REASON_NONE) {
         check->result = CHECK_WARNING;

@@ -104,6 +104,49 @@ static void another_tool_owns_it(void **state) {
     EXPECT_FOUND(policy_of(&facts), "policy", "failure", "policy-external");
 }
 
+static struct found firefox_of(const struct firefox_place_facts *facts) {
+    struct checks checks = {0};
+    browser_checks_firefox(facts, &checks);
+    struct found found = found_one(&checks);
+    assert_string_equal(found.subject, "/etc/firefox/policies/policies.json");
+    return found;
+}
+
+static void the_policy_of_firefox(void **state) {
+    struct checks checks CLEANUP_CHECKS = {0};
+    (void)state;
+    struct firefox_place_facts facts = {
+        .directory = "/etc/firefox/policies",
+        .is_wanted = true,
+        .is_made = true,
+        .finding = FIREFOX_POLICY_SET,
+        .is_readable = true,
+    };
+    EXPECT_FOUND(firefox_of(&facts), "policy", "ok", "");
+    facts.is_readable = false;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "failure", "permissions");
+    facts.finding = FIREFOX_POLICY_ABSENT;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "failure", "policy-missing");
+    facts.is_external = true;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "failure", "policy-external");
+    snprintf(facts.shadowed, sizeof(facts.shadowed), "/usr/lib/firefox/distribution/policies.json");
+    struct found found = firefox_of(&facts);
+    EXPECT_FOUND(found, "policy", "failure", "policy-conflict");
+    assert_non_null(strstr(found.text, "(/usr/lib/firefox/distribution/policies.json)"));
+    facts.finding = FIREFOX_POLICY_OTHER;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "failure", "policy-conflict");
+    facts.finding = FIREFOX_POLICY_BROKEN;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "failure", "policy-broken-file");
+    facts.error = -EPERM;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "failure", "policy-directory");
+    facts.is_wanted = false;
+    EXPECT_FOUND(firefox_of(&facts), "policy", "not_applicable", "");
+    facts.is_made = false;
+    facts.error = -ENOENT;
+    browser_checks_firefox(&facts, &checks);
+    assert_null(checks.array);
+}
+
 static struct found browser_of(const struct browser_facts *facts) {
     struct checks checks = {0};
     browser_checks_browser(facts, &checks);
@@ -115,7 +158,6 @@ static void browsers(void **state) {
     struct browser_facts facts = {
         .name = "Chromium",
         .directory = PLACE,
-        .is_supported = true,
         .is_wanted = true,
         .has_rules = true,
     };
@@ -133,7 +175,7 @@ static void browsers(void **state) {
     EXPECT_FOUND(browser_of(&facts), "browser", "not_applicable", "");
     facts.directory = NULL;
     EXPECT_FOUND(browser_of(&facts), "browser", "not_applicable", "");
-    facts.is_supported = false;
+    facts.is_opted_out = true;
     EXPECT_FOUND(browser_of(&facts), "browser", "not_applicable", "");
 }
 
@@ -143,6 +185,7 @@ int main(void) {
         cmocka_unit_test(bad_policies),
         cmocka_unit_test(a_place_of_another_family),
         cmocka_unit_test(another_tool_owns_it),
+        cmocka_unit_test(the_policy_of_firefox),
         cmocka_unit_test(browsers),
     };
     return cmocka_run_group_tests_name("browser checks", tests, NULL, NULL);

@@ -372,6 +372,48 @@ static void a_record_that_is_newer_or_broken(void **unused) {
     end(policy);
 }
 
+static struct firefox_place_facts examine(const struct firefox_policy *policy) {
+    struct firefox_place_facts facts;
+    assert_int_equal(firefox_policy_examine(policy, 0, &facts), 0);
+    assert_string_equal(facts.directory, folder);
+    assert_int_equal(firefox_policy_examine(policy, 1, &(struct firefox_place_facts){0}), -ENOENT);
+    return facts;
+}
+
+/* No loop runs here, so nothing is restored meanwhile. */
+static void it_is_examined_and_repaired(void **unused) {
+    (void)unused;
+    struct firefox_policy *policy = make_and_want();
+    assert_true(firefox_policy_is_enabled(policy));
+    struct firefox_place_facts facts = examine(policy);
+    assert_true(facts.is_wanted && facts.is_made && facts.is_readable && facts.error == 0);
+    assert_int_equal(facts.finding, FIREFOX_POLICY_SET);
+    assert_false(firefox_policy_repair(policy));
+    put(ADMIN_TEXT); /* mode 0640 */
+    assert_int_equal(examine(policy).finding, FIREFOX_POLICY_ABSENT);
+    assert_false(examine(policy).is_readable);
+    put("{");
+    assert_int_equal(examine(policy).finding, FIREFOX_POLICY_BROKEN);
+    assert_false(firefox_policy_repair(policy)); /* an administrator's: it is left alone */
+    expect_text("{");
+    put(ADMIN_TEXT);
+    assert_true(firefox_policy_repair(policy));
+    assert_int_equal(examine(policy).finding, FIREFOX_POLICY_SET);
+    chmod(folder, 0777);
+    assert_int_equal(examine(policy).error, -EPERM);
+    chmod(folder, 0755);
+    firefox_policy_release(policy);
+    expect_text(ADMIN_TEXT);
+    assert_false(examine(policy).is_wanted);
+    assert_false(firefox_policy_repair(policy));
+    expect_text(ADMIN_TEXT);
+    end(policy);
+    policy = make(false, POLICY_OWNER_DEVTRUST);
+    assert_false(firefox_policy_is_enabled(policy));
+    assert_int_equal(firefox_policy_examine(policy, 0, &(struct firefox_place_facts){0}), -ENOENT);
+    end(policy);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -389,6 +431,7 @@ int main(void) {
         TEST(the_administrators_changes_are_followed),
         TEST(another_tools_policy_is_only_looked_at),
         TEST(a_record_that_is_newer_or_broken),
+        TEST(it_is_examined_and_repaired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,10 +65,15 @@ static struct found clock_of(const struct probe_facts *probe) {
     return found_one(&checks);
 }
 
-static struct found push_of(const struct server_facts *facts) {
+static struct found push_with(const struct server_facts *facts, const struct probe_facts *probe) {
     struct checks checks = {0};
-    server_checks_push(facts, &checks);
+    server_checks_push(facts, probe, &checks);
     return found_one(&checks);
+}
+
+static struct found push_of(const struct server_facts *facts) {
+    struct probe_facts probe = good_probe();
+    return push_with(facts, &probe);
 }
 
 static struct found state_of(const struct server_facts *facts, const struct probe_facts *probe) {
@@ -82,7 +87,7 @@ static void the_certificate(void **state) {
     struct server_facts facts = good();
     struct found found = certificate_of(&facts);
     EXPECT_FOUND(found, "device-certificate", "ok", "");
-    assert_string_equal(found.text, "Valid until 2027-02-06 11:06 UTC, for another 80 days.");
+    assert_string_equal(found.text, "Good until 2027-02-06, for another 80 days.");
 
     /* due is not overdue; a tenth of what is left for it is */
     facts.renew_at = NOW - 8 * DAY;
@@ -134,7 +139,7 @@ static void the_server(void **state) {
     EXPECT_FOUND(found, "server", "ok", "");
     assert_string_equal(found.subject, "https://trust.example.com");
     assert_string_equal(
-        found.text, "It answers, after 7 ms; its TLS certificate is good (CA as pinned).");
+        found.text, "Answers after 7 ms; its TLS certificate is good (CA as pinned).");
     facts.has_pin = false;
     assert_non_null(strstr(server_of(&facts, &probe).text, "by the CAs of the system"));
 
@@ -202,6 +207,13 @@ static void the_push_channel(void **state) {
     found = push_of(&facts);
     EXPECT_FOUND(found, "push", "failure", "push-down");
     assert_non_null(strstr(found.text, "TLS certificate does not verify"));
+    assert_non_null(strstr(found.remedy, "devtrustctl repair"));
+    /* nothing can be repaired here while the server does not answer */
+    struct probe_facts probe = good_probe();
+    probe.answer.reason = REASON_SERVER_TLS;
+    found = push_with(&facts, &probe);
+    EXPECT_FOUND(found, "push", "failure", "push-down");
+    assert_null(strstr(found.remedy, "devtrustctl repair"));
     facts.push_used = false;
     EXPECT_FOUND(push_of(&facts), "push", "not_applicable", "");
     facts.state = ENROLMENT_REMOVED;
@@ -214,7 +226,7 @@ static void the_state(void **state) {
     struct probe_facts probe = good_probe();
     struct found found = state_of(&facts, &probe);
     EXPECT_FOUND(found, "state", "ok", "");
-    assert_string_equal(found.text, "Generation 12, the server's newest; distribution is on.");
+    assert_string_equal(found.text, "Generation 12, the newest; distribution is on.");
 
     probe.generation = 13;
     found = state_of(&facts, &probe);
