@@ -2,6 +2,7 @@
  * certificate itself. */
 #include "ipc/ctl/call.h"
 #include "ipc/ctl/text.h"
+#include "ipc/ctl/whom.h"
 
 #include "common/json_fields.h"
 #include "common/json_gate.h"
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <openssl/pem.h>
-#include <pwd.h>
 #include <string.h>
 
 #define LABEL 14
@@ -52,49 +52,6 @@ static int read_object(
     if (!json_object_is_type(object, json_type_object))
         return -EINVAL;
     return json_fields_read(object, table, count, ret, NULL);
-}
-
-/* ---- whose ---- */
-
-static int console_user_name(struct ctl *ctl, char **ret) {
-    uid_t uid;
-    if (ctl->own_uid != 0)
-        return ctl_fail(ctl, REASON_NOT_PERMITTED);
-    int r = ctl->console_user(&uid);
-    if (r == -ENODATA)
-        return ctl_fail(ctl, REASON_NO_CONSOLE_USER);
-    if (r < 0)
-        return ctl_fail_with(
-            ctl, CTL_NO, reason_code(REASON_NO_CONSOLE_USER),
-            "logind does not say who is active at seat0:", strerror(-r),
-            reason_remedy(REASON_NO_CONSOLE_USER));
-    const struct passwd *entry = getpwuid(uid);
-    if (!entry)
-        return ctl_fail(ctl, REASON_NO_SUCH_USER);
-    *ret = strdup(entry->pw_name);
-    return *ret ? CTL_GOOD : ctl_fail(ctl, REASON_NO_MEMORY);
-}
-
-static int build_parameters(
-    struct ctl *ctl, const struct ctl_arguments *arguments, struct json_object **ret) {
-    bool console = arguments->options[CTL_OPTION_CONSOLE_USER] != NULL;
-    bool all = arguments->options[CTL_OPTION_ALL_USERS] != NULL;
-    const char *user = arguments->options[CTL_OPTION_USER];
-    if ((user != NULL) + console + all > 1)
-        return ctl_usage(ctl, "--user, --console-user and --all-users exclude each other.", NULL);
-    char CLEANUP_FREE *console_name = NULL;
-    if (console) {
-        int status = console_user_name(ctl, &console_name);
-        if (status != CTL_GOOD)
-            return status;
-        user = console_name;
-    }
-    struct json_object CLEANUP_JSON *parameters = json_object_new_object();
-    if (!parameters || json_fields_add_string(parameters, "user", user) < 0 ||
-        (all && json_fields_add_bool(parameters, "all", true) < 0))
-        return ctl_fail(ctl, REASON_NO_MEMORY);
-    *ret = TAKE_PTR(parameters);
-    return CTL_GOOD;
 }
 
 /* ---- one certificate ---- */
@@ -216,7 +173,7 @@ int ctl_cert_show(struct ctl *ctl, const struct ctl_arguments *arguments) {
     bool pem = arguments->options[CTL_OPTION_PEM] != NULL;
     if (pem && ctl->json)
         return ctl_usage(ctl, "--pem and --json exclude each other.", NULL);
-    int status = build_parameters(ctl, arguments, &parameters);
+    int status = whom_parameters(ctl, arguments, &parameters);
     if (status == CTL_GOOD)
         status = ctl_call(ctl, "io.devtrust.Device.GetCertificates", TAKE_PTR(parameters), &reply);
     if (status != CTL_GOOD)

@@ -107,13 +107,12 @@ static size_t line_length(const char *text, unsigned columns) {
     return at;
 }
 
-void text_paragraph(
-    const struct ctl *ctl, FILE *file, const char *label, unsigned indent, const char *text,
+void text_column(
+    const struct ctl *ctl, FILE *file, unsigned used, unsigned indent, const char *text,
     enum text_colour colour) {
     char safe[TEXT_SAFE_SIZE];
     const char *at = text_safe(text, safe);
-    unsigned used = text_columns(label);
-    fprintf(file, "%s%*s", label, used < indent ? (int)(indent - used) : 0, "");
+    fprintf(file, "%*s", used < indent ? (int)(indent - used) : 0, "");
     do {
         size_t length = line_length(at, CTL_WIDTH - indent);
         fprintf(
@@ -123,4 +122,11 @@ void text_paragraph(
         if (*at)
             fprintf(file, "%*s", (int)indent, "");
     } while (*at);
+}
+
+void text_paragraph(
+    const struct ctl *ctl, FILE *file, const char *label, unsigned indent, const char *text,
+    enum text_colour colour) {
+    fputs(label, file);
+    text_column(ctl, file, text_columns(label), indent, text, colour);
 }

@@ -31,6 +31,12 @@ enum text_colour { TEXT_PLAIN, TEXT_GOOD, TEXT_WARN, TEXT_BAD, TEXT_BOLD, TEXT_F
 const char *text_begin(const struct ctl *ctl, enum text_colour colour);
 const char *text_end(const struct ctl *ctl, enum text_colour colour);
 
+/** Prints text in a column that begins at `indent`, where `used` columns of the line are taken
+ * already: pads, wraps at CTL_WIDTH, ends the line. `text` is made safe. */
+void text_column(
+    const struct ctl *ctl, FILE *file, unsigned used, unsigned indent, const char *text,
+    enum text_colour colour);
+
 /** Prints `label`, padded to `indent` columns, and then `text`, wrapped at CTL_WIDTH with the same
  * indent. `text` is made safe. */
 void text_paragraph(
