@@ -141,6 +141,22 @@ const struct command command_table[] = {
     },
     /* ---- trouble ---- */
     {
+        .name = "doctor",
+        .group = COMMAND_GROUP_TROUBLE,
+        .options = BIT(USER) | BIT(CONSOLE_USER) | BIT(ALL_USERS),
+        .timeout_s = 45,
+        .run = ctl_doctor,
+        .help = "Say whether all is well, and if not, what to do",
+        .detail =
+            "Looks now at the device, its server, its browsers, and at your certificate stores "
+            "through your agent; as root at those of the users that are named. Exits with 1 if a "
+            "check fails (a warning is no failure), with 3 if devtrustd cannot be reached, with 4 "
+            "if what listens is not root's; then it says what it can see from outside.",
+        .examples = "doctor\n"
+                    "doctor --user ada\n"
+                    "doctor --all-users --json",
+    },
+    {
         .name = "explain",
         .group = COMMAND_GROUP_TROUBLE,
         .operands = {{"CODE", ARGUMENT_CODE, true}},

@@ -69,6 +69,7 @@ int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_explain(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_completion(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_doctor(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_bridge(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);

@@ -26,6 +26,8 @@
 #define SCRIPTED_NOW 1795000000 /* 2026-11-18 11:06:40 UTC */
 #define DAY 86400
 
+#define SCRIPTED_MAX 4
+
 struct scripted {
     char *directory, *path;
     uv_loop_t loop;
@@ -37,9 +39,14 @@ struct scripted {
     const char *answer; /* JSON, or NULL: {}; several for a stream, one per line */
     const char *(*answer_for)(const char *method); /* NULL: `answer` */
     bool silent;                                   /* no answer at all */
+    /* first of all: of a method, by the end of its name */
+    struct {
+        const char *method, *error, *answer;
+    } of[SCRIPTED_MAX];
     /* what the last call was */
     char method[128];
     char parameters[8192];
+    unsigned calls; /* so far */
 };
 
 struct result {
@@ -51,6 +58,7 @@ static struct scripted scripted;
 
 static void scripted_answer(struct varlink_call *call, void *userdata) {
     (void)userdata;
+    scripted.calls++;
     snprintf(scripted.method, sizeof scripted.method, "%s", varlink_call_method(call));
     snprintf(
         scripted.parameters, sizeof scripted.parameters, "%s",
@@ -59,11 +67,17 @@ static void scripted_answer(struct varlink_call *call, void *userdata) {
             JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     if (scripted.silent)
         return;
+    const char *name = strrchr(scripted.method, '.') + 1, *error = scripted.error;
     const char *text =
         scripted.answer_for ? scripted.answer_for(varlink_call_method(call)) : scripted.answer;
+    for (size_t i = 0; i < SCRIPTED_MAX && scripted.of[i].method; i++)
+        if (strcmp(scripted.of[i].method, name) == 0) {
+            text = scripted.of[i].answer;
+            error = scripted.of[i].error;
+        }
     struct json_object *answer = text ? json_tokener_parse(text) : NULL;
-    if (scripted.error)
-        varlink_call_error(call, scripted.error, answer);
+    if (error)
+        varlink_call_error(call, error, answer);
     else
         varlink_call_reply(call, answer);
 }
