@@ -157,6 +157,20 @@ const struct command command_table[] = {
                     "doctor --all-users --json",
     },
     {
+        .name = "repair",
+        .group = COMMAND_GROUP_TROUBLE,
+        .options = BIT(USER),
+        .timeout_s = 45,
+        .run = ctl_repair,
+        .help = "Do what the doctor says, where that is safe",
+        .detail =
+            "Fetches the desired state, opens the push channel, puts your certificate stores in "
+            "order, and asks for a certificate where none is good; as root for every managed user "
+            "or for one, and the browser policy and the modes of files, too. Waits until it has "
+            "taken effect, half a minute at most. Takes nothing away that works. Exits as the "
+            "doctor does for what is left.",
+    },
+    {
         .name = "explain",
         .group = COMMAND_GROUP_TROUBLE,
         .operands = {{"CODE", ARGUMENT_CODE, true}},

@@ -70,6 +70,7 @@ int ctl_remove(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_explain(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_completion(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_doctor(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_repair(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_bridge(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);
