@@ -17,6 +17,7 @@
 
 #define PATH_LOGIN_DEFS "/etc/login.defs"
 #define PATH_MACHINE_ID "/etc/machine-id"
+#define PATH_OS_RELEASE "/etc/os-release"
 
 /* below the home or the XDG directory of the user */
 #define PATH_AGENT_STATE_DIR "devtrust"

@@ -171,6 +171,20 @@ const struct command command_table[] = {
             "doctor does for what is left.",
     },
     {
+        .name = "report",
+        .group = COMMAND_GROUP_TROUBLE,
+        .operands = {{"FILE", ARGUMENT_FILE, false}},
+        .timeout_s = 45,
+        .run = ctl_report,
+        .help = "Write a report for a support ticket",
+        .detail =
+            "One JSON document: versions, the doctor, the status; as root also log, connections "
+            "and statistics of devtrustd. FILE must not exist; -: standard output. User names, "
+            "home directories and mail addresses are replaced, always the same by the same; keys "
+            "and tokens are never in it. Says what it put in and what it took out.",
+        .examples = "report ticket.json",
+    },
+    {
         .name = "explain",
         .group = COMMAND_GROUP_TROUBLE,
         .operands = {{"CODE", ARGUMENT_CODE, true}},

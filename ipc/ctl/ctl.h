@@ -71,6 +71,7 @@ int ctl_explain(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_completion(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_doctor(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_repair(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_report(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_bridge(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_call(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments);

@@ -26,7 +26,7 @@
 #define SCRIPTED_NOW 1795000000 /* 2026-11-18 11:06:40 UTC */
 #define DAY 86400
 
-#define SCRIPTED_MAX 4
+#define SCRIPTED_MAX 8
 
 struct scripted {
     char *directory, *path;
