@@ -123,6 +123,24 @@ REASON(STORE_VERIFY, "store-verify", 1, "The certificate or its key could not be
 REASON(STORE_ERROR, "store-error", 1, "The store's library failed.", "Look at the agent's log.")
 REASON(RECORD_WRITE, "record-write", 1, "The agent's record cannot be written.",
     "Free space in the home directory and check ~/.local/state/devtrust.")
+REASON(STORE_BUSY, "store-busy", 1, "The store did not answer in time: another program holds it, or its file system hangs.",
+    "Close other programs that use certificates and try again; check the file system of the home directory.")
+REASON(STORE_STALE, "store-stale", 1, "The store holds a certificate of ours, but not the current one.",
+    "Run: devtrustctl repair.")
+REASON(STORE_KEY, "store-key", 1, "The certificate's key is not in the store or does not sign.", "Run: devtrustctl repair.")
+REASON(STORE_DOUBLE, "store-double", 1, "The store holds more than one certificate and one key of ours.",
+    "Run: devtrustctl repair.")
+REASON(STORE_HIDDEN, "store-hidden", 1, "A certificate database that came to be later hides the one that holds the certificate.",
+    "Run: devtrustctl repair; the other database gets a certificate too.")
+REASON(BROWSER_NOT_SERVED, "browser-not-served", 1, "This browser reads its certificates where devtrust puts none.",
+    "Use another browser for what needs the certificate.")
+REASON(BROWSER_RESTART, "browser-restart", 1, "The browser was started before the certificate came: where it has been before it may go on without.",
+    "Restart the browser.")
+REASON(PRESENCE_UNKNOWN, "presence-unknown", 1, "It is not known since when this browser has had its certificate.",
+    "Nothing to do; restart the browser if it goes on without.")
+REASON(HOME_PERMISSIONS, "home-permissions", 1, "Others can read or change what only this user should.",
+    "Run as this user: chmod go= on the path that is named.")
+REASON(RECORD_MISSING, "record-missing", 1, "The agent's record is missing.", "Run: devtrustctl repair; it is written anew.")
 REASON(EXPIRED, "expired", 1, "The certificate has expired.", "Connect to the server; it renews by itself.")
 REASON(REVOKED, "revoked", 1, "The certificate has been revoked.",
     "A newer one takes its place by itself; else ask the administrator.")
