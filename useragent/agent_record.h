@@ -18,10 +18,16 @@ const char *agent_intent_name(enum agent_intent intent);
 
 #define AGENT_RECORD_MAX_OLD OURS_MAX_KEYS
 
+/* of present_since */
+#define AGENT_RECORD_ABSENT 0
+#define AGENT_RECORD_UNKNOWN (-1) /* a record of an older version, or one that was rebuilt */
+
 struct agent_record_store {
     struct store_location location;
-    bool issuer_found; /* the issuer's certificate was there before us and stays */
-    bool verified;     /* the current certificate was verified there */
+    int64_t present_since; /* seconds since 1970: a certificate of ours that works has been there
+                              without a break since; or one of the above */
+    bool issuer_found;     /* the issuer's certificate was there before us and stays */
+    bool verified;         /* the current certificate was verified there */
 };
 
 struct agent_record {
@@ -70,6 +76,9 @@ int agent_record_add_to(const struct agent_record *record, struct ours *ours);
 /** Reads the file. Returns 0; -ENOENT; -EPROTO (a newer version: leave it alone); -EBADMSG (broken:
  * it has been set aside); other negative errno. */
 int agent_record_read(const struct user_dirs *dirs, struct agent_record *ret);
+
+/** Whether the file could be read now, with the same results; changes nothing. */
+int agent_record_probe(const struct user_dirs *dirs);
 
 /** Writes it durably (0600, directory 0700). A missing home is not made. Returns 0,
  * -ENOTDIR/-ENOENT (no home), or a negative errno. */
