@@ -4,18 +4,21 @@
 #include "common/backoff.h"
 #include "common/cleanup.h"
 #include "common/json_fields.h"
+#include "common/json_gate.h"
 #include "common/log.h"
 #include "common/log_messages.h"
 #include "common/version.h"
 #include "ipc/varlink_client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #define DAEMON_UID                                                                                 \
     0 /* who must be at the other end: nothing in the program or its options changes it */
 #define INTERFACE "io.devtrust.Agent."
+#define METHOD_NAME_SIZE 64
 
 #define RECONNECT_BASE_MS 100
 #define RECONNECT_CAP_MS 30000
@@ -33,6 +36,8 @@ struct agent_link {
     char *socket_path;
     struct varlink_client *watch;
     struct varlink_client *calls;
+    struct varlink_client *aside; /* of agent_link_tell(), while a call is open there */
+    unsigned aside_calls;
     LIST_HEAD(, open_call) open_calls;
     uv_timer_t timer; /* .data: the link */
     struct backoff reconnect;
@@ -53,10 +58,13 @@ static void timer_fired(uv_timer_t *timer) {
 static void drop_connections(struct agent_link *link) {
     struct varlink_client *watch = TAKE_PTR(link->watch);
     struct varlink_client *calls = TAKE_PTR(link->calls);
+    struct varlink_client *aside = TAKE_PTR(link->aside);
     struct open_call *call;
 
     varlink_client_close(watch);
     varlink_client_close(calls);
+    varlink_client_close(aside);
+    link->aside_calls = 0;
     while ((call = LIST_FIRST(&link->open_calls))) {
         LIST_REMOVE(call, others);
         if (!link->closed)
@@ -253,6 +261,12 @@ static int64_t retry_after(struct json_object *parameters) {
     return seconds;
 }
 
+static void note_refusal(const char *error) {
+    log_event(
+        LOG_LEVEL_NOTICE, MSG_IPC, "devtrustd did not accept what the agent sent.",
+        LOG_TEXT("ERROR", error));
+}
+
 static void call_answered(
     struct varlink_client *client, struct json_object *parameters, const char *error,
     bool continues, void *userdata) {
@@ -263,30 +277,79 @@ static void call_answered(
     (void)continues;
     LIST_REMOVE(call, others);
     if (answer != AGENT_ANSWER_OK && answer != AGENT_ANSWER_DISCONNECTED)
-        log_event(
-            LOG_LEVEL_NOTICE, MSG_IPC, "devtrustd did not accept what the agent sent.",
-            LOG_TEXT("ERROR", error));
+        note_refusal(error);
     call->answer(
         answer, parameters, answer == AGENT_ANSWER_TOO_SOON ? retry_after(parameters) : 0,
         call->userdata);
     free(call);
 }
 
+static void close_aside(struct agent_link *link) {
+    varlink_client_close(TAKE_PTR(link->aside));
+    link->aside_calls = 0;
+}
+
+static void aside_disconnected(struct varlink_client *client, void *userdata) {
+    struct agent_link *link = userdata;
+
+    if (client == link->aside)
+        close_aside(link);
+}
+
+static void aside_answered(
+    struct varlink_client *client, struct json_object *parameters, const char *error,
+    bool continues, void *userdata) {
+    struct agent_link *link = userdata;
+
+    (void)parameters;
+    (void)continues;
+    if (error && answer_of_error(error) != AGENT_ANSWER_DISCONNECTED)
+        note_refusal(error);
+    if (client == link->aside && --link->aside_calls == 0)
+        close_aside(link);
+}
+
+static int method_name(const char *method, char ret[METHOD_NAME_SIZE]) {
+    int length = snprintf(ret, METHOD_NAME_SIZE, INTERFACE "%s", method);
+
+    return length < 0 || length >= METHOD_NAME_SIZE ? -ENAMETOOLONG : 0;
+}
+
+int agent_link_tell(struct agent_link *link, const char *method, struct json_object *parameters) {
+    CLEANUP_JSON struct json_object *owned = parameters;
+    char name[METHOD_NAME_SIZE];
+    int r = owned ? method_name(method, name) : -ENOMEM;
+
+    if (r >= 0 && !link->attached)
+        r = -ENOTCONN;
+    if (r >= 0 && !link->aside)
+        r = varlink_client_connect(
+            link->options.loop, link->socket_path, DAEMON_UID, aside_disconnected, link,
+            &link->aside);
+    if (r < 0)
+        return r;
+    r = varlink_client_call(link->aside, name, TAKE_PTR(owned), false, aside_answered, link);
+    if (r >= 0)
+        link->aside_calls++;
+    else if (link->aside_calls == 0)
+        close_aside(link);
+    return r;
+}
+
 int agent_link_call(
     struct agent_link *link, const char *method, struct json_object *parameters,
     agent_link_answer answer, void *userdata) {
     CLEANUP_FREE struct open_call *call = NULL;
-    char name[64] = INTERFACE;
+    char name[METHOD_NAME_SIZE];
     int r;
 
     if (!parameters)
         return -ENOMEM;
     call = calloc(1, sizeof *call);
-    if (!call || !link->attached || strlen(method) >= sizeof name - sizeof INTERFACE) {
+    if (!call || !link->attached || method_name(method, name) < 0) {
         json_object_put(parameters);
         return call ? -ENOTCONN : -ENOMEM;
     }
-    memcpy(name + sizeof INTERFACE - 1, method, strlen(method) + 1);
     *call = (struct open_call){.answer = answer, .userdata = userdata};
     r = varlink_client_call(link->calls, name, parameters, false, call_answered, call);
     if (r < 0)

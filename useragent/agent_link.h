@@ -1,6 +1,7 @@
-/* The agent's two connections to devtrustd: Watch on one, calls on the other. Both must be served
- * by uid 0; there is no option to bypass that. Reconnects by itself with full jitter; what was in
- * hand is sent again by the agent, which is told of each attachment. */
+/* The agent's two connections to devtrustd: Watch on one, calls on the other; and a short third for
+ * what must not wait behind a call that the server is slow to answer. All must be served by uid 0;
+ * there is no option to bypass that. Reconnects by itself with full jitter; what was in hand is
+ * sent again by the agent, which is told of each attachment. */
 #pragma once
 
 #include "common/random.h"
@@ -52,3 +53,8 @@ bool agent_link_is_attached(const struct agent_link *link);
 int agent_link_call(
     struct agent_link *link, const char *method, struct json_object *parameters,
     agent_link_answer answer, void *userdata);
+
+/** Calls on a connection of its own, made for it: answers come in the order of the calls, and a
+ * Submit may wait for the server. The answer is ignored. Owns `parameters`. Returns 0, -ENOTCONN,
+ * -ENOMEM or another negative errno. */
+int agent_link_tell(struct agent_link *link, const char *method, struct json_object *parameters);
