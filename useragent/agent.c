@@ -230,14 +230,8 @@ void agent_settle(struct agent *agent) {
         agent_dispatch(agent, event);
         return;
     }
-    if (agent->have_snapshot && agent->snapshot.inspection[0] != '\0' &&
-        strcmp(agent->snapshot.inspection, agent->inspected) != 0 &&
-        agent->state != AGENT_STARTING) {
-        memcpy(agent->inspected, agent->snapshot.inspection, sizeof agent->inspected);
-        memcpy(agent->work.inspection, agent->inspected, sizeof agent->work.inspection);
-        agent_jobs_queue(agent, JOB_INSPECT);
+    if (agent_inspect_take_up(agent))
         return;
-    }
     if (is_resting(agent) && store_set_is_open(&agent->work.set)) {
         agent_jobs_queue(agent, JOB_CLOSE);
         return;
@@ -257,6 +251,7 @@ static void on_snapshot(const struct agent_snapshot *snapshot, bool attached_now
         agent->removed = false;
         agent->attached_anew = true;
     }
+    agent_inspect_note(agent);
     agent_settle(agent);
 }
 
@@ -264,7 +259,7 @@ static void on_detached(void *userdata) {
     struct agent *agent = userdata;
 
     agent->have_snapshot = false;
-    agent->inspected[0] = '\0';
+    agent_inspect_forget(agent);
     agent->renew_open = false;
 }
 
@@ -307,6 +302,10 @@ static int init_handles(struct agent *agent) {
     if (r < 0)
         return r;
     agent->wait.data = agent;
+    r = uv_timer_init(agent->options.loop, &agent->inspect_deadline);
+    if (r < 0)
+        return r;
+    agent->inspect_deadline.data = agent;
     r = uv_poll_init(agent->options.loop, &agent->wall_poll, wall_timer_fd(agent->wall_timer));
     if (r < 0)
         return r;
@@ -358,6 +357,7 @@ void agent_stop(struct agent *agent) {
     agent_link_close(agent->link);
     agent->link = NULL;
     uv_close((uv_handle_t *)&agent->wait, NULL);
+    uv_close((uv_handle_t *)&agent->inspect_deadline, NULL);
     uv_close((uv_handle_t *)&agent->wall_poll, NULL);
 }
 
@@ -366,6 +366,7 @@ struct agent *agent_free(struct agent *agent) {
         return NULL;
     agent_take_certificates(agent, NULL);
     agent_work_deinit(&agent->work);
+    inspection_free(agent->inspection);
     wall_timer_free(agent->wall_timer);
     free(agent);
     return NULL;

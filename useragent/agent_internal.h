@@ -40,11 +40,15 @@ struct agent {
     int64_t wall_armed; /* -1: not armed yet */
 
     struct agent_snapshot snapshot;
-    bool have_snapshot;          /* of this attachment */
-    bool attached_anew;          /* what is in hand has not been sent to this attachment yet */
-    char ignored[USER_ID_MAX];   /* a request that is over, though snapshots still show it */
-    char inspected[USER_ID_MAX]; /* the last inspection that was answered */
-    bool removed;                /* this order to remove has been carried out */
+    bool have_snapshot;            /* of this attachment */
+    bool attached_anew;            /* what is in hand has not been sent to this attachment yet */
+    char ignored[USER_ID_MAX];     /* a request that is over, though snapshots still show it */
+    char inspected[USER_ID_MAX];   /* the last inspection that was answered, or is being */
+    char repaired[USER_ID_MAX];    /* the last one whose repair was begun */
+    char awaited[USER_ID_MAX];     /* the one that the deadline is for */
+    struct inspection *inspection; /* queued or running */
+    uv_timer_t inspect_deadline;   /* then what is known is told */
+    bool removed;                  /* this order to remove has been carried out */
     bool check_needed;
     bool checked_with_settings;
     const char *wanted;            /* a reason to ask for a new certificate */
@@ -85,6 +89,21 @@ bool agent_calls_may_renew(const struct agent *agent);
 void agent_calls_ignore(
     enum agent_answer answer, struct json_object *parameters, int64_t retry_after_s,
     void *userdata);
+
+/* ---- agent_inspect.c ---- */
+
+/** A snapshot has come: devtrustd does not wait for ever for an answer to its inspection. */
+void agent_inspect_note(struct agent *agent);
+
+/** No job runs and nothing else is to be done: takes up a new inspection. Returns whether a job was
+ * queued or the machine has moved. */
+bool agent_inspect_take_up(struct agent *agent);
+
+/** The job is done. */
+void agent_inspect_done(struct agent *agent);
+
+/** The connection has ended, and with it the question. */
+void agent_inspect_forget(struct agent *agent);
 
 /* ---- agent_jobs.c ---- */
 

@@ -1,5 +1,4 @@
 /* The agent's jobs on the worker thread: queued, run, and their results taken over by the loop. */
-#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/log_messages.h"
 #include "useragent/agent_internal.h"
@@ -50,7 +49,7 @@ static void run_job(uv_work_t *request) {
         agent_work_unlink(work);
         break;
     case JOB_INSPECT:
-        agent_work_inspect(work);
+        agent_work_inspect(work, job->agent->inspection);
         break;
     case JOB_CLOSE:
         agent_work_close(work);
@@ -71,7 +70,7 @@ static void take_result(struct agent *agent, const struct job *job) {
         agent->checked_with_settings = work->settings.present;
         agent->wanted = work->wanted;
         renewal_plan(&agent->renewal, work->record.renew_at);
-        if (work->wanted_later)
+        if (work->wanted_later && !work->repairing)
             renewal_postpone(&agent->renewal, clock_wall_s(work->clock), agent->options.random);
         break;
     case JOB_FINISH:
@@ -83,9 +82,7 @@ static void take_result(struct agent *agent, const struct job *job) {
         renewal_init(&agent->renewal);
         break;
     case JOB_INSPECT:
-        if (agent_link_is_attached(agent->link))
-            (void)agent_link_call(
-                agent->link, "Inspected", TAKE_PTR(work->inspected), agent_calls_ignore, NULL);
+        agent_inspect_done(agent);
         break;
     default:
         break;

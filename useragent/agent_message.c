@@ -1,5 +1,5 @@
-/* Reads and builds the messages of io.devtrust.Agent. Everything from the daemon is bounded here,
- * root or not. */
+/* Reads the messages of io.devtrust.Agent. Everything from the daemon is bounded here, root or not.
+ */
 #include "useragent/agent_message.h"
 
 #include "common/cleanup.h"
@@ -67,10 +67,13 @@ static const struct json_field request_table[] = {
 
 struct inspection_fields {
     const char *id;
+    bool full, repair;
 };
 
 static const struct json_field inspection_table[] = {
     JSON_FIELD(struct inspection_fields, id, "id", JSON_FIELD_STRING, true, 1, USER_ID_MAX - 1),
+    JSON_FIELD(struct inspection_fields, full, "full", JSON_FIELD_BOOL, false, 0, 0),
+    JSON_FIELD(struct inspection_fields, repair, "repair", JSON_FIELD_BOOL, false, 0, 0),
 };
 
 static int bad(const char **ret_field, const char *field) {
@@ -153,7 +156,9 @@ int agent_message_read_snapshot(
                 fields.inspection, inspection_table, ARRAY_LENGTH(inspection_table), &inspection,
                 ret_field) < 0)
             return -EBADMSG;
-        memcpy(snapshot.inspection, inspection.id, strlen(inspection.id) + 1);
+        memcpy(snapshot.inspection.id, inspection.id, strlen(inspection.id) + 1);
+        snapshot.inspection.full = inspection.full;
+        snapshot.inspection.repair = inspection.repair;
     }
     *ret = snapshot;
     return 0;
@@ -243,148 +248,4 @@ int agent_message_read_submit(
     *ret_retry_after_s =
         fields.retry_after_s < RETRY_AFTER_MAX_S ? fields.retry_after_s : RETRY_AFTER_MAX_S;
     return 0;
-}
-
-/* ---- calls ---- */
-
-static const char *text_or_null(const char *text) {
-    return text[0] != '\0' ? text : NULL;
-}
-
-/* Gives the object on success, drops it otherwise. */
-static struct json_object *finish(struct json_object *object, int r) {
-    if (r >= 0)
-        return object;
-    json_object_put(object);
-    return NULL;
-}
-
-struct json_object *agent_message_watch(const char *version) {
-    struct json_object *object = json_object_new_object();
-
-    return finish(object, object ? json_fields_add_string(object, "version", version) : -ENOMEM);
-}
-
-struct json_object *agent_message_submit(const char *request_id, const char *csr) {
-    struct json_object *object = json_object_new_object();
-    int r = object ? json_fields_add_string(object, "request_id", request_id) : -ENOMEM;
-
-    if (r >= 0)
-        r = json_fields_add_string(object, "csr", csr);
-    return finish(object, r);
-}
-
-struct json_object *agent_message_renew(const char *reason) {
-    struct json_object *object = json_object_new_object();
-
-    return finish(object, object ? json_fields_add_string(object, "reason", reason) : -ENOMEM);
-}
-
-static int array_add(struct json_object *array, struct json_object *value) {
-    if (!value)
-        return -ENOMEM;
-    if (json_object_array_add(array, value) < 0) {
-        json_object_put(value);
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-static int add_result(struct json_object *array, const struct agent_store_result *result) {
-    struct json_object *object = json_object_new_object();
-    int r = array_add(array, object);
-
-    if (r >= 0)
-        r = json_fields_add_string(object, "kind", store_kind_name(result->location.kind));
-    if (r >= 0)
-        r = json_fields_add_string(object, "path", result->location.path);
-    if (r >= 0)
-        r = json_fields_add_bool(object, "ok", result->reason == REASON_NONE);
-    if (r >= 0 && result->reason != REASON_NONE)
-        r = json_fields_add_string(object, "code", reason_code(result->reason));
-    return r;
-}
-
-static int add_results(struct json_object *object, const struct agent_store_results *results) {
-    struct json_object *array = json_object_new_array();
-    int r = array ? json_fields_add(object, "stores", array) : -ENOMEM;
-
-    for (size_t i = 0; r >= 0 && i < results->count; i++)
-        r = add_result(array, &results->items[i]);
-    return r;
-}
-
-struct json_object *agent_message_report(const struct agent_report *report) {
-    static const char *const outcomes[] = {
-        [AGENT_OUTCOME_INSTALLED] = "installed",
-        [AGENT_OUTCOME_FAILED] = "failed",
-        [AGENT_OUTCOME_REMOVED] = "removed",
-    };
-    struct json_object *object = json_object_new_object();
-    int r = object ? json_fields_add_string(object, "outcome", outcomes[report->outcome]) : -ENOMEM;
-
-    if (r >= 0)
-        r = json_fields_add_string(object, "request_id", text_or_null(report->request_id));
-    if (r >= 0)
-        r = json_fields_add_string(object, "serial", text_or_null(report->serial));
-    if (r >= 0 && report->not_after > 0)
-        r = json_fields_add_int(object, "not_after", report->not_after);
-    if (r >= 0 && report->renew_at > 0)
-        r = json_fields_add_int(object, "renew_at", report->renew_at);
-    if (r >= 0 && report->reason != REASON_NONE)
-        r = json_fields_add_string(object, "code", reason_code(report->reason));
-    if (r >= 0)
-        r = add_results(object, &report->stores);
-    return finish(object, r);
-}
-
-static int add_text(struct json_object *object, const char *name, X509 *certificate) {
-    CLEANUP_FREE char *text = NULL;
-    int r = x509_cert_to_base64(certificate, &text);
-
-    return r < 0 ? r : json_fields_add_string(object, name, text);
-}
-
-static int add_found(
-    struct json_object *array, const struct store_location *location,
-    const struct store_certificate *certificate) {
-    struct json_object *object = json_object_new_object();
-    int r = array_add(array, object);
-
-    if (r >= 0)
-        r = json_fields_add_string(object, "kind", store_kind_name(location->kind));
-    if (r >= 0)
-        r = json_fields_add_string(object, "path", location->path);
-    if (r >= 0)
-        r = add_text(object, "leaf", certificate->leaf);
-    if (r >= 0 && certificate->issuer)
-        r = add_text(object, "issuer", certificate->issuer);
-    if (r >= 0)
-        r = json_fields_add_bool(object, "verified", certificate->verified);
-    return r;
-}
-
-static int add_all_found(
-    struct json_object *object, const struct agent_store_results *results,
-    const struct store_certificates *found) {
-    struct json_object *array = json_object_new_array();
-    int r = array ? json_fields_add(object, "certificates", array) : -ENOMEM;
-
-    for (size_t i = 0; r >= 0 && i < results->count; i++)
-        for (size_t j = 0; r >= 0 && j < found[i].count; j++)
-            r = add_found(array, &results->items[i].location, &found[i].items[j]);
-    return r;
-}
-
-struct json_object *agent_message_inspected(
-    const char *id, const struct agent_store_results *results,
-    const struct store_certificates *found) {
-    struct json_object *object = json_object_new_object();
-    int r = object ? json_fields_add_string(object, "id", id) : -ENOMEM;
-
-    if (r >= 0)
-        r = add_all_found(object, results, found);
-    if (r >= 0)
-        r = add_results(object, results);
-    return finish(object, r);
 }

@@ -1,13 +1,16 @@
 /* What the agent does at its start and whenever it looks again: finish or undo what a kill
  * interrupted, rebuild a lost record from the stores, see whether the stores still hold what the
  * record says. */
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/log_messages.h"
+#include "common/paths.h"
 #include "useragent/agent_work_internal.h"
 #include "useragent/renewal.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A clock this far before the last installation was set back since. */
 #define CLOCK_TOLERANCE_S 3600
@@ -191,6 +194,10 @@ static enum agent_event rebuild(struct agent_work *work, struct store_certificat
     if (x509_cert_spki_sha256(newest->leaf, spki) < 0)
         return AGENT_EVENT_CHECKED;
     (void)mark_verified(work, found, spki);
+    /* since when they are there was in the record that is lost */
+    for (size_t i = 0; i < work->set.count; i++)
+        if (work->set.items[i].verified)
+            work->set.items[i].present_since = AGENT_RECORD_UNKNOWN;
     memcpy(work->record.device_uuid, work->settings.device_uuid, sizeof work->record.device_uuid);
     if (newest->issuer)
         (void)agent_record_add_issuer(&work->record, newest->issuer);
@@ -205,6 +212,7 @@ static enum agent_event rebuild(struct agent_work *work, struct store_certificat
         LOG_TEXT("SERIAL", (const char *)work->record.serial));
     if (agent_work_write_record(work) < 0)
         return AGENT_EVENT_CHECKED;
+    agent_work_note_action(work, "record-rebuilt");
     return AGENT_EVENT_RESUME_SUPERSEDE;
 }
 
@@ -216,6 +224,42 @@ static const char *judge_store(
     if (item->store && find_verified(found, spki))
         return NULL;
     return item->current ? "lost" : "store_added";
+}
+
+/* A browser may have been there without a certificate since; one that works but is not the current
+ * one keeps it from that. Returns whether the record has changed. */
+static bool note_absence(
+    struct agent_record *record, const struct store_set_item *item,
+    const struct store_certificates *found) {
+    if (!item->store && item->reason != REASON_STORE_MISSING)
+        return false;
+    for (size_t i = 0; i < found->count; i++)
+        if (found->items[i].verified)
+            return false;
+    for (size_t i = 0; i < record->store_count; i++) {
+        struct agent_record_store *store = &record->stores[i];
+
+        if (store->location.kind == item->location.kind &&
+            strcmp(store->location.path, item->location.path) == 0 &&
+            store->present_since != AGENT_RECORD_ABSENT) {
+            store->present_since = AGENT_RECORD_ABSENT;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* More of ours than the one: doubles, and keys that no certificate names. */
+static bool has_superfluous(
+    const struct store_set_item *item, const struct ours *ours,
+    const struct store_certificates *found) {
+    struct store_counts counts = {0};
+    enum reason ignored;
+
+    if (!item->verified)
+        return false;
+    return found->count > 1 ||
+           (item->ops->count(item->store, ours, &counts, &ignored) >= 0 && counts.orphans > 0);
 }
 
 /* The clock was set back behind the installation, or the server has changed the age at which to
@@ -232,20 +276,24 @@ static bool replan(struct agent_work *work) {
     return true;
 }
 
-static enum agent_event compare(struct agent_work *work, struct store_certificates *found) {
-    const struct agent_record *record = &work->record;
+static enum agent_event compare(
+    struct agent_work *work, const struct ours *ours, struct store_certificates *found) {
+    struct agent_record *record = &work->record;
     bool superfluous = record->old_count > 0;
     bool works = mark_verified(work, found, record->spki) != NULL;
+    bool changed = false;
 
     for (size_t i = 0; i < work->set.count; i++) {
         const char *wanted = judge_store(&work->set.items[i], &found[i], record->spki);
 
         if (wanted && (!work->wanted || strcmp(wanted, "lost") == 0))
             work->wanted = wanted;
-        if (work->set.items[i].verified && found[i].count > 1)
+        if (has_superfluous(&work->set.items[i], ours, &found[i]))
             superfluous = true;
+        changed |= note_absence(record, &work->set.items[i], &found[i]);
     }
-    if (replan(work))
+    changed |= replan(work);
+    if (changed)
         (void)agent_work_write_record(work);
     if (!work->wanted && clock_wall_s(work->clock) >= record->renew_at)
         work->wanted = "due";
@@ -253,6 +301,33 @@ static enum agent_event compare(struct agent_work *work, struct store_certificat
         return AGENT_EVENT_CHECKED;
     work->record.intent = AGENT_INTENT_SUPERSEDE;
     return agent_work_write_record(work) < 0 ? AGENT_EVENT_CHECKED : AGENT_EVENT_RESUME_SUPERSEDE;
+}
+
+/* What a check does not look at, since it mends itself with the next certificate. */
+static void repair_record(struct agent_work *work) {
+    char path[USER_DIRS_PATH_MAX];
+    struct stat status;
+    int r = agent_record_probe(&work->dirs);
+
+    if (agent_record_has_current(&work->record) && (r == -ENOENT || r == -EBADMSG) &&
+        agent_work_write_record(work) >= 0)
+        agent_work_note_action(work, "record-written");
+    if (user_dirs_join(work->dirs.state, PATH_AGENT_STATE_DIR, path) >= 0 &&
+        lstat(path, &status) >= 0 && S_ISDIR(status.st_mode) && (status.st_mode & 0022) &&
+        chmod(path, 0700) >= 0)
+        agent_work_note_action(work, "state-permissions");
+}
+
+static void note_wanted(struct agent_work *work) {
+    static const char *const actions[][2] = {
+        {"lost", "renewal-lost"},
+        {"store_added", "renewal-store_added"},
+        {"due", "renewal-due"},
+    };
+
+    for (size_t i = 0; work->wanted && i < ARRAY_LENGTH(actions); i++)
+        if (strcmp(actions[i][0], work->wanted) == 0)
+            agent_work_note_action(work, actions[i][1]);
 }
 
 enum agent_event agent_work_check(struct agent_work *work) {
@@ -269,9 +344,13 @@ enum agent_event agent_work_check(struct agent_work *work) {
     (void)store_set_open(&work->set, false);
     store_set_find(&work->set, &ours, found);
     if (agent_record_has_current(&work->record))
-        event = compare(work, found);
+        event = compare(work, &ours, found);
     else
         event = rebuild(work, found);
     store_set_release(found);
+    if (work->repairing) {
+        repair_record(work);
+        note_wanted(work);
+    }
     return event;
 }

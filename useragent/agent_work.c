@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/log_messages.h"
+#include "useragent/agent_checks.h"
 #include "useragent/agent_work_internal.h"
 #include "useragent/browser_check.h"
 
@@ -29,8 +30,6 @@ void agent_work_deinit(struct agent_work *work) {
     agent_work_wipe(work);
     store_set_close(&work->set);
     agent_record_deinit(&work->record);
-    json_object_put(work->inspected);
-    work->inspected = NULL;
 }
 
 /* ---- shared with agent_recovery.c ---- */
@@ -89,13 +88,17 @@ void agent_work_set_stores(struct agent_work *work) {
 
     record->store_count = 0;
     for (size_t i = 0; i < work->set.count; i++) {
-        const struct store_set_item *item = &work->set.items[i];
+        struct store_set_item *item = &work->set.items[i];
+
+        if (item->verified && item->present_since == AGENT_RECORD_ABSENT)
+            item->present_since = clock_wall_s(work->clock);
 
         /* a store that could not be used this time may hold the one before: it stays on record
          * until it was seen */
         if (item->verified || (item->recorded && item->reason != REASON_STORE_MISSING))
             record->stores[record->store_count++] = (struct agent_record_store){
                 .location = item->location,
+                .present_since = item->present_since,
                 .issuer_found = item->issuer_found,
                 .verified = item->verified,
             };
@@ -314,6 +317,7 @@ enum agent_event agent_work_supersede(struct agent_work *work) {
 
     agent_work_ours(work, &ours);
     if (store_set_sweep(&work->set, &ours, work->record.spki)) {
+        agent_work_note_action(work, "swept");
         work->record.old_count = 0;
         agent_record_keep_issuers(&work->record, 1);
     }
@@ -403,20 +407,29 @@ void agent_work_unlink(struct agent_work *work) {
 
 /* ---- the rest ---- */
 
-void agent_work_inspect(struct agent_work *work) {
+void agent_work_inspect(struct agent_work *work, struct inspection *inspection) {
     CLEANUP_OURS struct ours ours = {0};
-    struct store_certificates found[STORE_MAX];
-    struct agent_store_results results;
 
-    if (!store_set_is_open(&work->set))
+    if (!inspection_is_open(inspection))
+        return;
+    /* while a certificate comes its stores stay as they were opened for it */
+    if (!work->key || !store_set_is_open(&work->set))
         store_set_list(&work->set, &work->dirs, &work->record);
     agent_work_ours(work, &ours);
-    (void)store_set_open(&work->set, false);
-    store_set_find(&work->set, &ours, found);
-    store_set_results(&work->set, &results);
-    json_object_put(work->inspected);
-    work->inspected = agent_message_inspected(work->inspection, &results, found);
-    store_set_release(found);
+    for (size_t i = 0; i < work->action_count; i++)
+        inspection_add_action(inspection, work->actions[i]);
+    agent_work_begin_repair(work, false);
+    agent_checks_run(work, &ours, inspection);
+}
+
+void agent_work_begin_repair(struct agent_work *work, bool repairing) {
+    work->repairing = repairing;
+    work->action_count = 0;
+}
+
+void agent_work_note_action(struct agent_work *work, const char *action) {
+    if (work->repairing && work->action_count < AGENT_ACTIONS_MAX)
+        work->actions[work->action_count++] = action;
 }
 
 void agent_work_close(struct agent_work *work) {

@@ -10,6 +10,7 @@
 #include "useragent/agent_message.h"
 #include "useragent/agent_record.h"
 #include "useragent/credential_key.h"
+#include "useragent/inspection.h"
 #include "useragent/store_set.h"
 
 struct agent_work {
@@ -21,7 +22,6 @@ struct agent_work {
     /* put there by the loop before a job, constant while one runs */
     struct agent_settings settings;
     struct agent_request request;
-    char inspection[USER_ID_MAX];
     struct x509_bundle bundle;
 
     /* the worker's */
@@ -37,7 +37,9 @@ struct agent_work {
     bool wanted_later;  /* check: nothing tells whether one was ever there; devtrustd most likely
                            asks by itself */
     bool browser_runs;  /* prepare */
-    struct json_object *inspected;
+    bool repairing;     /* somebody asked for a repair: check and supersede note what they do */
+    const char *actions[AGENT_ACTIONS_MAX];
+    size_t action_count;
 };
 
 void agent_work_init(struct agent_work *work);
@@ -80,8 +82,14 @@ enum agent_event agent_work_remove(struct agent_work *work);
 /** Unlinks the record after the removal was acknowledged. */
 void agent_work_unlink(struct agent_work *work);
 
-/** Fills `inspected`. */
-void agent_work_inspect(struct agent_work *work);
+/** Looks at what `inspection` asks for; what was noted by a repair is told and forgotten. */
+void agent_work_inspect(struct agent_work *work, struct inspection *inspection);
+
+/** A repair begins (or none is under way); on the loop, while no job runs. */
+void agent_work_begin_repair(struct agent_work *work, bool repairing);
+
+/** While a repair is under way: notes what was done (a name of static storage). */
+void agent_work_note_action(struct agent_work *work, const char *action);
 
 /** Closes the stores and gives memory back. */
 void agent_work_close(struct agent_work *work);

@@ -5,8 +5,11 @@
 #include "common/browser_family.h"
 #include "common/cleanup.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* The families that read a policy while they run: an import waits for no other. */
 static bool reads_policy(const struct browser_family *family) {
@@ -17,30 +20,37 @@ bool browser_check_name(const char *name) {
     return reads_policy(browser_family_of_executable(name));
 }
 
-static bool is_browser(int proc_fd, const char *pid) {
-    CLEANUP_CLOSE int pid_fd = -1;
+static const struct browser_family *family_of(int pid_fd) {
     CLEANUP_CLOSE int comm_fd = -1;
     char text[512];
-    struct stat status;
-    ssize_t size;
+    ssize_t size = readlinkat(pid_fd, "exe", text, sizeof text - 1);
 
-    pid_fd = openat(proc_fd, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    /* the owner of /proc/PID is the process's effective uid, or root where it is not dumpable */
-    if (pid_fd < 0 || fstat(pid_fd, &status) < 0 || status.st_uid != getuid())
-        return false;
-    size = readlinkat(pid_fd, "exe", text, sizeof text - 1);
     if (size > 0) {
         text[size] = '\0';
-        return browser_check_name(text);
+        return browser_family_of_executable(text);
     }
     comm_fd = openat(pid_fd, "comm", O_RDONLY | O_CLOEXEC);
     if (comm_fd < 0)
-        return false;
+        return NULL;
     size = read(comm_fd, text, sizeof text - 1);
     if (size <= 1)
-        return false;
+        return NULL;
     text[size - 1] = '\0'; /* the line's end */
-    return reads_policy(browser_family_of_comm(text));
+    return browser_family_of_comm(text);
+}
+
+/* The directory of a process of this user; negative: none. */
+static int open_process(DIR *proc, const struct dirent *entry) {
+    CLEANUP_CLOSE int pid_fd = -1;
+    struct stat status;
+
+    if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+        return -1;
+    pid_fd = openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* the owner of /proc/PID is the process's effective uid, or root where it is not dumpable */
+    if (pid_fd < 0 || fstat(pid_fd, &status) < 0 || status.st_uid != getuid())
+        return -1;
+    return TAKE_FD(pid_fd);
 }
 
 bool browser_check_running(void) {
@@ -48,9 +58,61 @@ bool browser_check_running(void) {
 
     if (!proc)
         return true;
-    for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc))
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-            is_browser(dirfd(proc), entry->d_name))
+    for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
+        CLEANUP_CLOSE int pid_fd = open_process(proc, entry);
+
+        if (pid_fd >= 0 && reads_policy(family_of(pid_fd)))
             return true;
+    }
     return false;
+}
+
+/* Field 22 of stat: clock ticks since the machine's start. The second field is the name in
+ * parentheses, which may hold any. Returns 0 where it cannot be told. */
+static int64_t started_at(int pid_fd, int64_t now_s) {
+    CLEANUP_CLOSE int fd = openat(pid_fd, "stat", O_RDONLY | O_CLOEXEC);
+    char text[1024];
+    struct timespec since_boot;
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    const char *at;
+    long ticks = sysconf(_SC_CLK_TCK);
+
+    if (size <= 0 || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &since_boot) < 0)
+        return 0;
+    text[size] = '\0';
+    at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    if (!at)
+        return 0;
+    return now_s - (since_boot.tv_sec - strtoll(at, NULL, 10) / ticks);
+}
+
+static void note_run(
+    struct browser_run *runs, int *count, const struct browser_family *family, int64_t started_s) {
+    for (int i = 0; i < *count; i++) {
+        if (runs[i].family != family)
+            continue;
+        if (started_s > 0 && (runs[i].started_s == 0 || started_s < runs[i].started_s))
+            runs[i].started_s = started_s;
+        return;
+    }
+    if (*count < BROWSER_RUNS_MAX)
+        runs[(*count)++] = (struct browser_run){.family = family, .started_s = started_s};
+}
+
+int browser_check_list(int64_t now_s, struct browser_run ret[BROWSER_RUNS_MAX]) {
+    CLEANUP_CLOSEDIR DIR *proc = opendir("/proc");
+    int count = 0;
+
+    if (!proc)
+        return -errno;
+    for (struct dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
+        CLEANUP_CLOSE int pid_fd = open_process(proc, entry);
+        const struct browser_family *family = pid_fd < 0 ? NULL : family_of(pid_fd);
+
+        if (family)
+            note_run(ret, &count, family, started_at(pid_fd, now_s));
+    }
+    return count;
 }

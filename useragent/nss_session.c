@@ -98,7 +98,7 @@ static int open_database(
         (void)nss_session_failure(NULL, "open the database");
         /* whoever is told that it is broken moves it away, with everybody's certificates */
         *ret_reason = nss_database_diagnose(
-            path, nss_database_is_locked(path) ? REASON_STORE_ERROR : REASON_STORE_CORRUPT);
+            path, nss_database_is_locked(path) ? REASON_STORE_BUSY : REASON_STORE_CORRUPT);
         return -EIO;
     }
     r = unlock(slot, path, write, ret_reason);

@@ -276,6 +276,12 @@ static int nss_store_list(
     return 0;
 }
 
+static int nss_store_count(
+    struct store *store, const struct ours *ours, struct store_counts *ret,
+    enum reason *ret_reason) {
+    return nss_sweep_count(store->session, ours, ret, ret_reason);
+}
+
 static int nss_store_sweep(
     struct store *store, const struct ours *ours, const uint8_t *keep, bool keep_issuer,
     enum reason *ret_reason) {
@@ -286,7 +292,7 @@ static int nss_store_sweep(
     {                                                                                              \
         .kind = (kind_), .open = nss_store_open, .close = nss_store_close,                         \
         .install = nss_store_install, .verify = nss_store_verify, .discard = nss_store_discard,    \
-        .list = nss_store_list, .sweep = nss_store_sweep,                                          \
+        .list = nss_store_list, .count = nss_store_count, .sweep = nss_store_sweep,                \
     }
 
 const struct store_ops nss_store_chromium = NSS_STORE(STORE_NSS_CHROMIUM);

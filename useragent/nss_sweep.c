@@ -96,6 +96,36 @@ static bool is_orphan(struct sweep *sweep, const struct nss_key *key) {
     return true;
 }
 
+static bool is_of_ours(struct sweep *sweep, const struct nss_key *key) {
+    for (size_t i = 0; i < sweep->certificates.count; i++)
+        if (sweep->certificates.items[i].ours &&
+            nss_key_belongs_to(key, &sweep->certificates.items[i]))
+            return true;
+    return false;
+}
+
+int nss_sweep_count(
+    struct nss_session *session, const struct ours *ours, struct store_counts *ret,
+    enum reason *ret_reason) {
+    struct store_counts counts = {0};
+    struct sweep sweep;
+    int r = sweep_read(&sweep, session, ours, ret_reason);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < sweep.certificates.count; i++)
+        counts.certificates += sweep.certificates.items[i].ours;
+    for (size_t i = 0; i < sweep.keys.count; i++) {
+        bool orphan = is_orphan(&sweep, &sweep.keys.items[i]);
+
+        counts.orphans += orphan;
+        counts.keys += orphan || is_of_ours(&sweep, &sweep.keys.items[i]);
+    }
+    sweep_deinit(&sweep);
+    *ret = counts;
+    return 0;
+}
+
 static bool is_trusted(CERTCertificate *certificate) {
     CERTCertTrust trust;
     const unsigned meaning =

@@ -4,12 +4,18 @@
 
 #include "useragent/nss_session.h"
 #include "useragent/ours.h"
+#include "useragent/store.h"
 
 #include <stdbool.h>
 
 /** See struct store_ops. */
 int nss_sweep_all_but(
     struct nss_session *session, const struct ours *ours, const uint8_t *keep, bool keep_issuer,
+    enum reason *ret_reason);
+
+/** See count() of struct store_ops. */
+int nss_sweep_count(
+    struct nss_session *session, const struct ours *ours, struct store_counts *ret,
     enum reason *ret_reason);
 
 /** See discard() of struct store_ops. */

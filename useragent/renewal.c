@@ -68,6 +68,10 @@ void renewal_postpone(struct renewal *renewal, int64_t now_s, const struct rando
         now_s + earliest + (int64_t)random_below(random, RENEWAL_MAX_INTERVAL_S - earliest);
 }
 
+void renewal_hurry(struct renewal *renewal) {
+    renewal->not_before_s = 0;
+}
+
 void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s) {
     renewal->due_s = due_s;
     renewal->not_before_s = now_s + RENEWAL_MIN_INTERVAL_S;

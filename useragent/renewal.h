@@ -49,6 +49,9 @@ void renewal_asked(
  * the next hours. */
 void renewal_postpone(struct renewal *renewal, int64_t now_s, const struct random_source *random);
 
+/** Somebody asks for it now: what was to be waited for is over. */
+void renewal_hurry(struct renewal *renewal);
+
 /** A new certificate was installed: the intervals start anew. */
 void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s);
 

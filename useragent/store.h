@@ -66,6 +66,13 @@ struct store_certificates {
 void store_certificates_deinit(struct store_certificates *certificates);
 #define CLEANUP_STORE_CERTIFICATES CLEANUP(store_certificates_deinit)
 
+/** What of ours is in a store. At rest: one certificate, one key, no orphan. */
+struct store_counts {
+    size_t certificates;
+    size_t keys;    /* of our certificates, or with our label */
+    size_t orphans; /* of those keys: no certificate names them */
+};
+
 struct store; /* an open one; each kind has its own */
 
 /* Every function returns 0 or a negative errno with *ret_reason (REASON_STORE_*) set. */
@@ -100,6 +107,11 @@ struct store_ops {
     /** Lists what is ours, each verified. */
     int (*list)(
         struct store *store, const struct ours *ours, struct store_certificates *ret,
+        enum reason *ret_reason);
+
+    /** Counts what is ours. Changes nothing. */
+    int (*count)(
+        struct store *store, const struct ours *ours, struct store_counts *ret,
         enum reason *ret_reason);
 
     /** Removes every key and certificate of ours but that of `keep` (NULL: all), keys of ours that

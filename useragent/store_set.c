@@ -64,6 +64,7 @@ void store_set_list(
         item->recorded = true;
         item->current = known->verified;
         item->issuer_found = known->issuer_found;
+        item->present_since = known->present_since;
     }
     store_list(dirs, locations, &count);
     for (size_t i = 0; i < count; i++) {
@@ -100,22 +101,24 @@ size_t store_set_precheck(struct store_set *set, const struct user_dirs *dirs) {
     return usable;
 }
 
+bool store_set_open_one(struct store_set *set, size_t index, bool create) {
+    struct store_set_item *item = &set->items[index];
+
+    if (!item->store) {
+        item->reason = REASON_NONE;
+        if (item->ops->open(&item->location, create && item->listed, &item->store, &item->reason) <
+                0 &&
+            item->reason != REASON_STORE_MISSING)
+            note_failure(item);
+    }
+    return item->store != NULL;
+}
+
 size_t store_set_open(struct store_set *set, bool create) {
     size_t open = 0;
 
-    for (size_t i = 0; i < set->count; i++) {
-        struct store_set_item *item = &set->items[i];
-
-        if (!item->store) {
-            item->reason = REASON_NONE;
-            if (item->ops->open(
-                    &item->location, create && item->listed, &item->store, &item->reason) < 0 &&
-                item->reason != REASON_STORE_MISSING)
-                note_failure(item);
-        }
-        if (item->store)
-            open++;
-    }
+    for (size_t i = 0; i < set->count; i++)
+        open += store_set_open_one(set, i, create);
     return open;
 }
 
@@ -191,16 +194,24 @@ bool store_set_sweep(struct store_set *set, const struct ours *ours, const uint8
     return clean;
 }
 
+int store_set_find_one(
+    struct store_set *set, size_t index, const struct ours *ours,
+    struct store_certificates *ret_found) {
+    struct store_set_item *item = &set->items[index];
+    int r = item->ops->list(item->store, ours, ret_found, &item->reason);
+
+    if (r < 0)
+        note_failure(item);
+    return r;
+}
+
 void store_set_find(
     struct store_set *set, const struct ours *ours, struct store_certificates *ret_found) {
     for (size_t i = 0; i < STORE_MAX; i++)
         ret_found[i] = (struct store_certificates){0};
-    for (size_t i = 0; i < set->count; i++) {
-        struct store_set_item *item = &set->items[i];
-
-        if (item->store && item->ops->list(item->store, ours, &ret_found[i], &item->reason) < 0)
-            note_failure(item);
-    }
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].store)
+            (void)store_set_find_one(set, i, ours, &ret_found[i]);
 }
 
 void store_set_release(struct store_certificates *found) {

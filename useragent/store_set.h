@@ -9,14 +9,15 @@
 struct store_set_item {
     struct store_location location;
     const struct store_ops *ops;
-    struct store *store; /* open, or NULL */
-    bool listed;         /* a browser reads it; otherwise only the record names it */
-    bool recorded;       /* the record says that something of ours is there */
-    bool current;        /* the record says that the current certificate is there */
-    bool issuer_found;   /* the issuer was there before us */
-    bool verified;       /* this job verified the certificate in question here */
-    bool swept;          /* this job left nothing superseded here */
-    enum reason reason;  /* why it could not be used; REASON_NONE: good */
+    struct store *store;   /* open, or NULL */
+    bool listed;           /* a browser reads it; otherwise only the record names it */
+    bool recorded;         /* the record says that something of ours is there */
+    bool current;          /* the record says that the current certificate is there */
+    int64_t present_since; /* of the record (agent_record.h) */
+    bool issuer_found;     /* the issuer was there before us */
+    bool verified;         /* this job verified the certificate in question here */
+    bool swept;            /* this job left nothing superseded here */
+    enum reason reason;    /* why it could not be used; REASON_NONE: good */
 };
 
 struct store_set {
@@ -39,6 +40,9 @@ size_t store_set_precheck(struct store_set *set, const struct user_dirs *dirs);
  * missing store is left closed with STORE_MISSING. Returns how many are open. */
 size_t store_set_open(struct store_set *set, bool create);
 
+/** The same for one of them. Returns whether it is open. */
+bool store_set_open_one(struct store_set *set, size_t index, bool create);
+
 /** Installs into each open store and verifies; where that fails it is undone. Returns how many
  * verified. `issuer_known`: the record knew the issuer already, so that finding it tells nothing
  * new. */
@@ -58,6 +62,11 @@ bool store_set_sweep(struct store_set *set, const struct ours *ours, const uint8
  * store_set_release(). */
 void store_set_find(
     struct store_set *set, const struct ours *ours, struct store_certificates *ret_found);
+
+/** The same for one of them, which is open: 0 or a negative errno, its reason set. */
+int store_set_find_one(
+    struct store_set *set, size_t index, const struct ours *ours,
+    struct store_certificates *ret_found);
 void store_set_release(struct store_certificates *found);
 
 /** For reports and inspections: one result per store, in the set's order. */

@@ -46,6 +46,7 @@ struct play {
     const char *mode;
     const char *request_id; /* NULL: none */
     const char *inspection;
+    bool full, repair; /* of it */
     int64_t install_not_before;
     int64_t renew_after_s;
     int64_t life_s;
@@ -54,6 +55,7 @@ struct play {
     enum play_submit submit;
     bool hold_report;
     unsigned postpone_reports; /* so many are answered with TooSoon, as by a full disk */
+    uint64_t answer_within_ms; /* of the agent (agent.h) */
     bool advance_on_renew;     /* Renew makes the request "renewed" */
 
     /* what was seen */
@@ -62,6 +64,7 @@ struct play {
     char outcome[32], reported_id[80], serial[64], code[64], renew_reason[32];
     int64_t renew_at;
     unsigned certificates_inspected, verified_inspected;
+    struct json_object *inspected; /* the last one's parameters */
     bool timed_out;
 };
 
@@ -97,6 +100,10 @@ static inline struct json_object *play_snapshot(struct play *play) {
         struct json_object *inspection = json_object_new_object();
 
         json_fields_add_string(inspection, "id", play->inspection);
+        if (play->full)
+            json_fields_add_bool(inspection, "full", true);
+        if (play->repair)
+            json_fields_add_bool(inspection, "repair", true);
         json_fields_add(snapshot, "inspection", inspection);
     }
     return snapshot;
@@ -263,6 +270,8 @@ static inline void play_on_inspected(struct varlink_call *call, void *userdata) 
 
     (void)userdata;
     play->inspections++;
+    json_object_put(play->inspected);
+    play->inspected = json_object_get(varlink_call_parameters(call));
     json_object_object_get_ex(varlink_call_parameters(call), "certificates", &certificates);
     play->certificates_inspected = (unsigned)json_object_array_length(certificates);
     for (size_t i = 0; i < play->certificates_inspected; i++) {
@@ -348,6 +357,7 @@ static inline void play_agent_main(struct play *play) {
         .dirs = play->dirs,
         .clock = &clock_system,
         .random = &random_system,
+        .answer_within_ms = play->answer_within_ms,
         .ended = play_agent_ended,
     };
     struct agent *agent = NULL;
@@ -422,6 +432,7 @@ static inline void play_deinit(struct play *play) {
         uv_run(&play->loop, UV_RUN_NOWAIT);
     (void)uv_loop_close(&play->loop);
     close(play->listening);
+    json_object_put(play->inspected);
     home_remove(&play->dirs);
     home_run(argv, text, sizeof text);
     pki_deinit(&play->pki);

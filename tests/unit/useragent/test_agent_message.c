@@ -50,7 +50,15 @@ static void test_snapshots(void **state) {
     assert_string_equal(snapshot.request.id, "r");
     assert_int_equal(snapshot.request.key_type, KEY_TYPE_P384);
     assert_int_equal(snapshot.request.install_not_before, 9);
-    assert_string_equal(snapshot.inspection, "i");
+    assert_string_equal(snapshot.inspection.id, "i");
+    assert_false(snapshot.inspection.full || snapshot.inspection.repair);
+    assert_int_equal(
+        read_text(
+            "{\"revision\":8,\"mode\":\"idle\",\"inspection\":{\"id\":\"i\",\"full\":true,"
+            "\"repair\":true,\"of_the_future\":1}}",
+            &snapshot, &field),
+        0);
+    assert_true(snapshot.inspection.full && snapshot.inspection.repair);
     /* a key type of a newer daemon is no broken message */
     assert_int_equal(
         read_text(
@@ -71,6 +79,8 @@ static void test_bad_snapshots(void **state) {
         "{\"revision\":1,\"mode\":\"idle\",\"settings\":{}}",
         "{\"revision\":1,\"mode\":\"idle\",\"settings\":[]}",
         "{\"revision\":1,\"mode\":\"idle\",\"inspection\":{\"id\":\"\"}}",
+        "{\"revision\":1,\"mode\":\"idle\",\"inspection\":{\"id\":\"i\",\"full\":1}}",
+        "{\"revision\":1,\"mode\":\"idle\",\"inspection\":{\"id\":\"i\",\"repair\":\"yes\"}}",
         "{\"revision\":1,\"mode\":\"certificate\",\"request\":{\"id\":\"r\"}}",
         "{\"revision\":1,\"mode\":\"certificate\",\"request\":{\"id\":\"" HEX HEX
         "\",\"subject_uid\":\"alice\",\"key_type\":\"p256\",\"install_not_before\":0}}",
@@ -171,12 +181,25 @@ static void test_report(void **state) {
     json_object_put(object);
 }
 
+/* Whoever named the home may have used bytes that are no text. */
+static void test_paths_are_text(void **state) {
+    struct agent_report report = {.outcome = AGENT_OUTCOME_REMOVED};
+    struct json_object *object;
+
+    (void)state;
+    report.stores.count = 1;
+    strcpy(report.stores.items[0].location.path, "/home/\xff/.pki/nssdb");
+    object = agent_message_report(&report);
+    assert_non_null(strstr(
+        json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE), "/home/?/.pki"));
+    json_object_put(object);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_snapshots),
-        cmocka_unit_test(test_bad_snapshots),
-        cmocka_unit_test(test_submit_replies),
-        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_snapshots),      cmocka_unit_test(test_bad_snapshots),
+        cmocka_unit_test(test_submit_replies), cmocka_unit_test(test_report),
+        cmocka_unit_test(test_paths_are_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
