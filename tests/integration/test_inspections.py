@@ -143,3 +143,39 @@ def test_sandboxed_browsers(asked):
     assert found["browser-store", "chromium-snap"] == ("warning", "no-certificate"), "a database of its own, without a certificate"
     assert found["browser-store", "firefox-snap"] == ("not_applicable", None), "no profile yet"
     assert found["browser-store", "chromium-flatpak"] == ("warning", "no-certificate"), "makes its own when it is started"
+
+
+# ---- through the real daemon ----
+
+DEVICE = "io.devtrust.Device."
+
+
+def diagnose(device, uid=1000):
+    answer = varlink.call(device.socket, DEVICE + "Diagnose", {} if uid else {"user": "alice"}, uid=uid)
+    return {(entry["id"], entry.get("subject")): entry for entry in answer["checks"] if entry.get("user") == "alice"}
+
+
+def test_diagnose_shows_what_the_agent_says(world):
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    database = str(HOME / ".local/share/pki/nssdb")
+    for uid in (1000, 0):
+        found = diagnose(device, uid)
+        for name in ("store", "store-certificate", "store-key", "store-single", "store-expiry"):
+            assert found[name, database]["result"] == "ok", found
+        assert found["browser-store", "Chromium"]["result"] == "ok", found
+
+
+def test_repair_brings_a_lost_store_back(world):
+    device = world.setup("alice")
+    serial = device.wait_user("alice", state="installed")["serial"]
+    database = nss.Database("alice")
+    shutil.rmtree(database.directory)
+    found = diagnose(device)
+    assert found["store", str(database.directory)]["code"] == "store-missing"
+    actions = varlink.call(device.socket, DEVICE + "Repair", {}, uid=1000)["actions"]
+    assert any(action["id"] == "store" and "asked for" in action["text"] for action in actions), actions
+    device.wait_user("alice", state="installed", serial=lambda new: new and new != serial)
+    contents = database.contents()
+    assert len(contents.ours) == 1 and len(contents.keys) == 1
+    assert diagnose(device)["store-key", str(database.directory)]["result"] == "ok"
