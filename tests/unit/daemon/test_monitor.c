@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#define NOT_YET 1
+
 static const char interface_text[] = "interface io.devtrust.Debug\n"
                                      "method Monitor() -> ()\n";
 
@@ -103,6 +105,9 @@ static int watch(void) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     assert_int_equal(varlink_server_add_connection_fd(t.server, fds[0]), 0);
     assert_int_equal(send(fds[1], call, sizeof(call), MSG_NOSIGNAL), sizeof(call));
+    t.added = NOT_YET;
+    while (t.added == NOT_YET)
+        uv_run(&t.loop, UV_RUN_ONCE);
     turn();
     return fds[1];
 }
