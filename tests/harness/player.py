@@ -19,6 +19,7 @@ from .world import Device, Server
 
 WATCH = "io.devtrust.Agent.Watch"
 YEAR_S = 365 * 24 * 3600
+OLD = "0.0.9"  # what the older side says of its own version
 
 
 def shape(snapshot: dict[str, Any]) -> tuple[Any, ...]:
@@ -39,7 +40,7 @@ class OldCallers:
         self.device = device
         self.user = user
         self.values = recording.Invented(values)
-        self.values |= {"<version 1>": "0.1.0", "<store 1>": str(accounts.home(user) / ".local/share/pki/nssdb")}
+        self.values |= {"<version 1>": OLD, "<store 1>": str(accounts.home(user) / ".local/share/pki/nssdb")}
         self.leaf = b""
         self.folder = certs.scratch()
 
@@ -240,7 +241,7 @@ class Answers(dict[str, Any]):
             return {"now": now, "revision": len(self.daemon.calls), "deadline": now + 600, "install_not_before": now - 60,
                     "retry_after_s": 1, "generation": 7, "renew_after_s": YEAR_S // 4, "not_before": now - 60, "not_after": now + YEAR_S,
                     "renew_at": now + YEAR_S // 2}.get(number, now)
-        make = {"device": lambda: self.device, "version": lambda: "0.1.0", "url": lambda: self.daemon.server.url,
+        make = {"device": lambda: self.device, "version": lambda: OLD, "url": lambda: self.daemon.server.url,
                 "spki": lambda: self.spki(self.trust[1] if number == "1" else self.trust[0]),
                 "root": lambda: base64.b64encode(certs.der(self.trust[0])).decode(),
                 "intermediate": lambda: base64.b64encode(certs.der(self.trust[1])).decode(),

@@ -2,11 +2,12 @@
 
 The older side is played from tests/recordings; the newer side is today's programs with a relay that adds what nobody knows yet.
 """
+import json
 import re
 
 import pytest
 from harness import idl, nss, programs, recording, varlink, waiting
-from harness.player import OldCallers, OldDaemon, lost_fields
+from harness.player import OLD, OldCallers, OldDaemon, lost_fields
 from harness.relay import STRANGERS
 from recordings import stories
 
@@ -14,7 +15,6 @@ AGENT, DEVICE = "io.devtrust.Agent", "io.devtrust.Device"
 ALICE = 1000
 VERSIONS = sorted(path.name for path in recording.FOLDER.iterdir() if (path / "enrolment.jsonl").exists())
 OLD_COMMANDS = {"status", "cert show", "enroll", "renew", "remove", "ipc call", "ipc info", "ipc introspect"}
-ARGUMENTS = {"report": ["/run/dt/report"]}  # of commands that came later and need some
 for_each_version = pytest.mark.parametrize("version", VERSIONS)
 
 
@@ -210,11 +210,23 @@ def test_what_an_older_daemon_cannot_do_is_said(before):
     text = programs.run([str(programs.RUN / "bin/devtrustctl"), "--help"]).stdout
     commands = re.findall(r"^  ([a-z]+(?: [a-z]+)*)  ", text, re.M)
     assert OLD_COMMANDS <= set(commands)
-    for command in set(commands) - OLD_COMMANDS:
+    for command in set(commands) - OLD_COMMANDS - {"report"}:
         asked = daemon.not_found
-        done = device.ctl(*command.split(), *ARGUMENTS.get(command, []))
+        done = device.ctl(*command.split())
         if daemon.not_found > asked:
             assert done.returncode == 1 and re.search("does not know|older", done.stdout + done.stderr), (command, done)
+
+
+@with_old_daemon
+def test_a_report_of_an_older_daemon_says_what_is_missing(before):
+    """What is there is written all the same."""
+    world, device, _ = before
+    path = world.base / "report"
+    run(device, "report", str(path))
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert report["status"]["users"] and {"checks of devtrustd", "log"} <= {part["part"] for part in report["missing"]}
+    versions = next(check for check in report["doctor"]["checks"] if check["id"] == "versions")
+    assert versions["result"] != "ok" and OLD in versions["text"], versions
 
 
 # ---- newer programs ----
