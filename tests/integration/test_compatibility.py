@@ -112,6 +112,24 @@ def test_a_lost_field_is_seen_by_the_older_agent():
         "parameters.revision: int", "parameters.settings.list[].b: bool"}
 
 
+def test_an_older_agent_is_diagnosed(world):
+    """It knows nothing of a full inspection, and answers as it always has: doctor says what it can, and why not more."""
+    device, relay = stories.installed(world, ())
+    with varlink.Connection(device.socket, ALICE) as watch, varlink.Connection(device.socket, ALICE) as calls:
+        snapshots = watch.stream(f"{AGENT}.Watch", {"version": OLD})
+        assert next(snapshots)["mode"] == "certificate"
+        doctor = programs.Program("doctor", [str(programs.RUN / "bin/devtrustctl"), "doctor", "--user", "alice", "--json", "--socket",
+                                             str(device.socket)]).start()
+        inspection = next(snapshot["inspection"] for snapshot in snapshots if snapshot.get("inspection"))
+        calls.call(f"{AGENT}.Inspected", {"id": inspection["id"], "certificates": [], "stores": []})
+        doctor.process.wait(waiting.PATIENCE)
+        doctor.reader.join()
+    checks = {check["id"]: check for check in json.loads(doctor.log())["checks"] if check.get("user") == "alice"}
+    assert checks["agent"]["code"] == "version-mismatch" and OLD in checks["agent"]["text"], checks
+    assert checks["store"]["result"] == "not_applicable" and "older" in checks["store"]["text"], checks
+    relay.end()
+
+
 # ---- an older daemon, today's callers ----
 
 @pytest.fixture
