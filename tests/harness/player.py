@@ -169,12 +169,11 @@ class OldDaemon:
     def take(self, connection: socket.socket, uid: int, call: dict[str, Any]) -> None:
         self.calls.append((call["method"], call.get("parameters", {})))
         line = self.script[0] if self.script else None
-        expected = line and line["call"]["method"] == call["method"] and self.numbers.get(line["connection"], connection) is connection
-        if not expected:
+        if not line or line["call"]["method"] != call["method"]:
             self.send(connection, self.unscripted(call))
             return
         self.script.popleft()
-        self.numbers[line["connection"]] = connection
+        self.numbers[line["connection"]] = connection  # which of its connections a caller takes for a call is its own affair
         recording.bind(line["call"], call, self.values)
         while self.script and "reply" in self.script[0]:
             line = self.script.popleft()
