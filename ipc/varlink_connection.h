@@ -69,7 +69,7 @@ struct varlink_listener {
     uv_poll_t poll; /* .data: the listener */
     struct varlink_server *server;
     int fd;
-    varlink_deadline resume_deadline; /* set: it pauses, for descriptors or memory are out */
+    varlink_deadline resume_deadline; /* set: it pauses */
     TAILQ_ENTRY(varlink_listener) all;
 };
 

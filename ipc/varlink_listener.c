@@ -1,5 +1,6 @@
-/* Takes connections, a few per turn of the loop: libuv's own listener would go on for as long as
- * peers keep connecting. */
+/* Takes connections, so many at a time and then none for a moment: libuv's own listener would go on
+ * for as long as peers keep connecting, and a daemon that is kept busy is no longer run first when
+ * somebody else calls. */
 #include "ipc/varlink_connection.h"
 
 #include "ipc/transport.h"
@@ -12,7 +13,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define ACCEPTS_PER_TURN 32
+#define ACCEPTS_AT_ONCE 64
+#define MOMENT_MS 1  /* after so many at once */
 #define PAUSE_MS 100 /* while there is no descriptor or no memory for one more */
 
 static void listener_readable(uv_poll_t *poll, int status, int events);
@@ -21,13 +23,17 @@ static int listener_resume(struct varlink_listener *listener) {
     return uv_poll_start(&listener->poll, UV_READABLE, listener_readable);
 }
 
-static void listener_pause(struct varlink_listener *listener, int error) {
+static void listener_pause(struct varlink_listener *listener, uint64_t pause_ms) {
+    uv_poll_stop(&listener->poll);
+    varlink_server_set_deadline(listener->server, &listener->resume_deadline, pause_ms);
+}
+
+static void listener_fail(struct varlink_listener *listener, int error) {
     log_event(
         LOG_LEVEL_WARNING, MSG_IPC,
         "A local connection could not be accepted; raise LimitNOFILE= if descriptors are out.",
         LOG_ERRNO(error));
-    uv_poll_stop(&listener->poll);
-    varlink_server_set_deadline(listener->server, &listener->resume_deadline, PAUSE_MS);
+    listener_pause(listener, PAUSE_MS);
 }
 
 void varlink_listener_check_deadline(struct varlink_listener *listener, uint64_t now) {
@@ -36,13 +42,13 @@ void varlink_listener_check_deadline(struct varlink_listener *listener, uint64_t
     varlink_server_clear_deadline(listener->server, &listener->resume_deadline);
     int r = listener_resume(listener);
     if (r < 0)
-        listener_pause(listener, r);
+        listener_fail(listener, r);
 }
 
 static void listener_readable(uv_poll_t *poll, int status, int events) {
     struct varlink_listener *listener = poll->data;
     (void)events;
-    for (int i = 0; status == 0 && i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; status == 0 && i < ACCEPTS_AT_ONCE; i++) {
         int fd = transport_accept(listener->fd);
         if (fd == -EAGAIN)
             return;
@@ -54,7 +60,9 @@ static void listener_readable(uv_poll_t *poll, int status, int events) {
             status = -ENOMEM;
     }
     if (status < 0)
-        listener_pause(listener, status);
+        listener_fail(listener, status);
+    else
+        listener_pause(listener, MOMENT_MS);
 }
 
 static void listener_closed(uv_handle_t *handle) {
