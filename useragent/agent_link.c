@@ -182,7 +182,10 @@ static void connect_now(struct agent_link *link) {
 
     if (r >= 0)
         return;
-    complain(link, r);
+    if (r == -EAGAIN)
+        backoff_reset(&link->reconnect); /* the daemon is there, and besieged: do not lose touch */
+    else
+        complain(link, r);
     retry(link, &link->reconnect);
 }
 

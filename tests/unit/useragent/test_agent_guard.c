@@ -18,6 +18,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <cmocka.h>
 
@@ -306,6 +308,54 @@ static void test_impostor_is_not_obeyed(void **state) {
     home_remove(&dirs);
 }
 
+/* A daemon whose backlog is full is there all the same, and is asked again soon. */
+static void test_a_besieged_daemon_is_asked_again_soon(void **state) {
+    enum { TRIES = 6, BASE_MS = 100 };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct user_dirs dirs;
+    struct agent_link *link = NULL;
+    char path[USER_DIRS_PATH_MAX];
+    int waiting[8];
+    size_t count = 0;
+    uv_loop_t loop;
+
+    (void)state;
+    home_make(&dirs);
+    user_dirs_join(dirs.home, "io", path);
+    assert_true(strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path));
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    while (count < 8 && (waiting[count] = transport_connect(path)) >= 0)
+        count++;
+    assert_int_equal(waiting[count], -EAGAIN);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(
+        agent_link_new(
+            &(struct agent_link_options){
+                .loop = &loop,
+                .socket_path = path,
+                .random = &random_system,
+                .snapshot = on_snapshot,
+                .detached = on_end,
+                .replaced = on_end,
+            },
+            &link),
+        0);
+    for (int i = 0; i < TRIES; i++) {
+        assert_in_range(uv_backend_timeout(&loop), 0, BASE_MS);
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    agent_link_close(link);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    while (count > 0)
+        close(waiting[--count]);
+    close(listener);
+    home_remove(&dirs);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_agent_per_user),
@@ -315,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_browser_is_seen),
         cmocka_unit_test(test_ours),
         cmocka_unit_test(test_impostor_is_not_obeyed),
+        cmocka_unit_test(test_a_besieged_daemon_is_asked_again_soon),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
