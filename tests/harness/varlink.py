@@ -2,6 +2,7 @@
 import json
 import os
 import socket
+import struct
 from typing import Any, Iterator
 
 from . import waiting
@@ -23,7 +24,8 @@ class Connection:
 
     def __init__(self, path: str | os.PathLike[str], uid: int = 0, timeout: float | None = None) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self.socket.settimeout(waiting.PATIENCE if timeout is None else timeout)
+        # a connect that may wait, should the service's backlog be full; Python's own timeout would have it fail
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(waiting.PATIENCE), 0))
         self.pending = b""
         try:
             if uid:
@@ -35,6 +37,7 @@ class Connection:
                 if uid:
                     os.seteuid(0)
                     os.setegid(0)
+            self.socket.settimeout(waiting.PATIENCE if timeout is None else timeout)
         except OSError:
             self.socket.close()
             raise
