@@ -20,7 +20,9 @@ import time
 from typing import Callable, Iterator
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import accounts, browser, nss, programs, waiting, world  # noqa: E402
+import hostile  # noqa: E402
 
 N = int(os.environ.get("BENCH_N", "20"))
 REST_S = 60
@@ -51,6 +53,7 @@ NAMES = {
     "agents_100_installed": "switched on → 100 attached agents have all installed",
     "daemon_wakeups_60s": "voluntary context switches of devtrustd in 60 s at rest (the server pings every 30 s)",
     "agent_wakeups_60s": "the same of the agent",
+    **hostile.NAMES,
 }
 
 
@@ -369,6 +372,12 @@ def until_trusted(chromium: browser.Browser, since: float) -> float:
     return (time.monotonic() - since) * 1000
 
 
+# --- local users who mean harm -----------------------------------------------------------------------------------------------------
+
+def measure_hostile(results: Results) -> None:
+    hostile.measure(results, max(3, N // 4))
+
+
 # --- the others ----------------------------------------------------------------------------------------------------------------------
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -452,7 +461,7 @@ def main() -> int:
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
     parts: list[Callable[[Results], None]] = [measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
-                                              measure_rest, measure_pages, measure_crowd]
+                                              measure_rest, measure_pages, measure_crowd, measure_hostile]
     status = 0
     for part in parts:
         if wanted and part.__name__.removeprefix("measure_") not in wanted:
