@@ -107,7 +107,8 @@ def lint_jobs() -> list[Job]:
             Job("install", ["tests/install-test.sh"], count_one),
             Job("docs", ["tests/docs-test.py"], count_one),
             Job("units", ["tests/units-test.sh"], count_one),
-            Job("method-table", ["tests/method-table-test.sh"], count_one)]
+            Job("method-table", ["tests/method-table-test.sh"], count_one),
+            Job("bench-ipc", ["build/bench/ipc_bench", "2", "20"], count_one)]
     for layer in ("common", "ipc", "daemon", "useragent", "server"):
         files = [source for source in sources if source.startswith(f"{layer}/")]
         if files:

@@ -19,6 +19,13 @@ $$(BUILD)/unit/$(1)/%: $$(BUILD)/obj/tests/unit/$(1)/%.o $$(PROGRAM_LIBS_$(1))
 endef
 $(foreach layer,common ipc ctl daemon useragent server,$(eval $(call unit_rule,$(layer))))
 
+# both sides of a local round trip, for bench.py
+IPC_BENCH_SRC := $(sort $(wildcard tests/bench/ipc_bench*.c))
+IPC_BENCH := $(BUILD)/bench/ipc_bench
+$(IPC_BENCH): $(call objects,$(IPC_BENCH_SRC)) $(LIBIPC) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ipc)
+
 $(BUILD)/obj/tests/%.o: COMMON_CFLAGS += -Wno-conversion -Wno-missing-prototypes
 
 # the first line of a fuzz target names its libraries: /* libs: common ipc */
@@ -49,7 +56,7 @@ SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units
 print-%:
 	@echo $($*)
 
-programs-under-test: all $(UNIT_PROGRAMS) $(CERTIFICATION_PROGRAMS)
+programs-under-test: all $(UNIT_PROGRAMS) $(CERTIFICATION_PROGRAMS) $(IPC_BENCH)
 
 unit: $(UNIT_PROGRAMS) ## unit tests of this variant only (VARIANT=gcc|clang|asan)
 	@for program in $^; do echo "$$program"; "$$program" >build/unit.log 2>&1 || { cat build/unit.log; exit 1; }; done
@@ -79,7 +86,7 @@ fuzzers: $(FUZZ_PROGRAMS)
 
 bench: ## measure, beside certmonger and the command-line floor; writes build/bench.json
 	@tests/packages.sh build demo bench
-	@$(MAKE) --no-print-directory -s -j2 all
+	@$(MAKE) --no-print-directory -s -j2 all $(IPC_BENCH)
 	@tests/harness/sandbox tests/bench/bench.py
 
 fuzz: ## fuzz each target for FUZZ_SECONDS (default 600)
@@ -87,7 +94,7 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (default 600)
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=fuzz fuzzers
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/check.py fuzz-
 
-C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c tests/certification/*.[ch])
+C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c tests/certification/*.[ch] tests/bench/*.[ch])
 format: ## let clang-format decide
 	clang-format -i $(C_FILES)
 format-check:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import accounts, browser, nss, programs, waiting, world  # noqa: E402
 import hostile  # noqa: E402
+import ipc_parts  # noqa: E402
 
 N = int(os.environ.get("BENCH_N", "20"))
 REST_S = 60
@@ -54,6 +55,7 @@ NAMES = {
     "daemon_wakeups_60s": "voluntary context switches of devtrustd in 60 s at rest (the server pings every 30 s)",
     "agent_wakeups_60s": "the same of the agent",
     **hostile.NAMES,
+    **ipc_parts.NAMES,
 }
 
 
@@ -61,10 +63,10 @@ class Results:
     def __init__(self) -> None:
         self.values: dict[str, dict[str, float | int | str]] = {}
 
-    def add(self, name: str, samples: list[float], unit: str) -> None:
+    def add(self, name: str, samples: list[float], unit: str, **more: float) -> None:
         ordered = sorted(samples)
         p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
-        self.values[name] = {"median": round(statistics.median(ordered), 3), "p95": round(p95, 3), "unit": unit, "n": len(ordered)}
+        self.values[name] = {"median": round(statistics.median(ordered), 3), "p95": round(p95, 3), "unit": unit, "n": len(ordered), **more}
         entry = self.values[name]
         print(f"{name:34} {entry['median']:>12g} {entry['p95']:>12g}  {unit:6} {len(ordered):>4}  {NAMES.get(name, '')}", flush=True)
 
@@ -378,6 +380,12 @@ def measure_hostile(results: Results) -> None:
     hostile.measure(results, max(3, N // 4))
 
 
+# --- the local IPC -------------------------------------------------------------------------------------------------------------------
+
+def measure_ipc(results: Results) -> None:
+    ipc_parts.measure_round_trips(results, programs.build_dir() / "bench" / "ipc_bench", 2 * N)
+
+
 # --- the others ----------------------------------------------------------------------------------------------------------------------
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -461,7 +469,7 @@ def main() -> int:
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
     parts: list[Callable[[Results], None]] = [measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
-                                              measure_rest, measure_pages, measure_crowd, measure_hostile]
+                                              measure_rest, measure_pages, measure_crowd, measure_hostile, measure_ipc]
     status = 0
     for part in parts:
         if wanted and part.__name__.removeprefix("measure_") not in wanted:
