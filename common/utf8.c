@@ -41,6 +41,20 @@ int utf8_decode(const char *text, size_t length, uint32_t *ret) {
     return forms[f].size;
 }
 
+size_t utf8_encode(uint32_t code, char *ret) {
+    size_t f = code < forms[1].smallest   ? 0
+               : code < forms[2].smallest ? 1
+               : code < forms[3].smallest ? 2
+                                          : 3;
+    const int size = forms[f].size;
+    for (int i = size - 1; i > 0; i--) {
+        ret[i] = (char)(0x80 | (code & 0x3f));
+        code >>= 6;
+    }
+    ret[0] = (char)(forms[f].lead | code);
+    return (size_t)size;
+}
+
 bool utf8_is_valid(const char *text, size_t length) {
     size_t done = 0;
     while (done < length) {

@@ -262,6 +262,68 @@ static void test_parse_leaves_output_alone(void **state) {
     assert_ptr_equal(object, state);
 }
 
+/* ---- members ---- */
+
+static int collect_member(const char *key, struct json_object *value, void *userdata) {
+    struct json_object *object = userdata;
+    if (strcmp(key, "stop") == 0) {
+        json_object_put(value);
+        return -ECANCELED;
+    }
+    return json_object_object_add(object, key, value) < 0 ? -ENOMEM : 0;
+}
+
+/* The members one by one are those of the object. */
+static void visit_members(const char *name, const char *text, size_t size) {
+    CLEANUP_JSON struct json_object *collected = json_object_new_object();
+    CLEANUP_JSON struct json_object *object = NULL;
+    bool fits =
+        json_gate_parse(text, size, &object) == 0 && json_object_is_type(object, json_type_object);
+    int r = json_gate_parse_members(text, size, collect_member, collected);
+    if (r != (fits ? 0 : -EBADMSG) || (fits && !json_object_equal(object, collected)))
+        fail_msg("%s: %d, or other members", name, r);
+}
+
+static void test_members(void **state) {
+    (void)state;
+    json_corpus_each("accept", visit_members);
+    json_corpus_each("reject", visit_members);
+    json_corpus_each("either", visit_members);
+}
+
+static void test_members_end_where_one_says_so(void **state) {
+    (void)state;
+    static const char text[] = "{\"a\":1,\"stop\":{\"b\":2},\"c\":3}";
+    CLEANUP_JSON struct json_object *collected = json_object_new_object();
+    assert_int_equal(
+        json_gate_parse_members(text, sizeof(text) - 1, collect_member, collected), -ECANCELED);
+    assert_int_equal(json_object_object_length(collected), 1);
+}
+
+/* Long texts are looked through before anything is made of them. */
+static unsigned members_made;
+
+static int count_member(const char *key, struct json_object *value, void *userdata) {
+    (void)key;
+    (void)userdata;
+    json_object_put(value);
+    members_made++;
+    return 0;
+}
+
+static void test_nothing_is_made_of_a_long_bad_text(void **state) {
+    (void)state;
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT(1 << 20);
+    assert_int_equal(buffer_append_string(&text, "{\"a\":[0"), 0);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(buffer_append_string(&text, ",0"), 0);
+    assert_int_equal(buffer_append_string(&text, "],\"b\":}"), 0);
+    members_made = 0;
+    assert_int_equal(
+        json_gate_parse_members((char *)text.data, text.size, count_member, NULL), -EBADMSG);
+    assert_int_equal(members_made, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_must_accept),
@@ -276,6 +338,9 @@ int main(void) {
         cmocka_unit_test(test_parse_gives_the_value),
         cmocka_unit_test(test_parse_scalars),
         cmocka_unit_test(test_parse_leaves_output_alone),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_members_end_where_one_says_so),
+        cmocka_unit_test(test_nothing_is_made_of_a_long_bad_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The decoder: each form at its smallest and largest, and one past. */
+/* The decoder: each form at its smallest and largest, and one past; and its opposite. */
 #include "common/utf8.h"
 
 #include "unit.h"
@@ -61,10 +61,25 @@ static void test_refused(void **state) {
     check("", 0, -EILSEQ, 0);
 }
 
+static void test_encode_is_the_opposite(void **state) {
+    (void)state;
+    for (uint32_t code = 0; code <= 0x10ffff; code++) {
+        if (code == 0xd800)
+            code = 0xe000;
+        char bytes[5] = {0, 0, 0, 0, 'x'};
+        size_t size = utf8_encode(code, bytes);
+        uint32_t found = 0xdead;
+        if (utf8_decode(bytes, size, &found) != (int)size || found != code)
+            fail_msg("U+%04X became U+%04X in %zu bytes", code, found, size);
+        assert_int_equal(bytes[4], 'x');
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds_of_the_forms),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_encode_is_the_opposite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
