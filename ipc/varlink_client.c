@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ struct varlink_client {
     unsigned call_count;
     void (*disconnected)(struct varlink_client *, void *);
     void *userdata;
+    struct buffer message; /* that is being sent; its memory is used again */
     bool ended;  /* nothing comes or goes any more; `disconnected` was called or is about to be */
     bool closed; /* by its owner: no callbacks */
     char chunk[READ_CHUNK];
@@ -64,20 +66,14 @@ static void client_end(struct varlink_client *client) {
 /* ---- in ---- */
 
 static int client_take_reply(struct varlink_client *client, const char *text, size_t size) {
-    struct json_object CLEANUP_JSON *message = NULL;
-    struct varlink_reply_parts reply = {0};
-    int r = json_gate_parse(text, size, &message);
-    if (r == 0)
-        r = varlink_reply_parse(message, &reply);
+    struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply;
+    int r = varlink_reply_read(text, size, &reply);
     if (r < 0)
         return r;
     struct open_call *call = STAILQ_FIRST(&client->calls);
     if (!call || (reply.continues && !call->more))
         return -EBADMSG;
-    struct json_object CLEANUP_JSON *none = NULL;
-    if (!reply.parameters)
-        reply.parameters = none = json_object_new_object();
-    if (!reply.parameters)
+    if (!reply.parameters && !(reply.parameters = json_object_new_object()))
         return -ENOMEM;
     varlink_reply callback = call->reply;
     void *userdata = call->userdata;
@@ -129,52 +125,51 @@ static void client_readable(uv_stream_t *stream, ssize_t size, const uv_buf_t *c
 
 struct pending_write {
     uv_write_t request;
-    struct json_object *message; /* its text is what is written */
+    char bytes[]; /* what could not be written at once */
 };
 
 static void client_written(uv_write_t *request, int status) {
-    struct pending_write *pending = request->data;
     struct varlink_client *client = request->handle->data;
-    json_object_put(pending->message);
-    free(pending);
+    free(request->data);
     if (status < 0)
         client_end(client);
 }
 
-/* What could not be written at once. Takes `message` when it succeeds. */
-static int client_queue(
-    struct varlink_client *client, struct json_object *message, const char *rest, size_t size) {
-    struct pending_write *pending = calloc(1, sizeof *pending);
+static int client_queue(struct varlink_client *client, const char *bytes, size_t size) {
+    struct pending_write *pending = malloc(sizeof *pending + size);
     if (!pending)
         return -ENOMEM;
+    memcpy(pending->bytes, bytes, size);
     pending->request.data = pending;
-    pending->message = message;
-    uv_buf_t buffer = uv_buf_init((char *)rest, (unsigned)size);
-    int r = uv_write(&pending->request, (uv_stream_t *)&client->pipe, &buffer, 1, client_written);
+    uv_buf_t rest = uv_buf_init(pending->bytes, (unsigned)size);
+    int r = uv_write(&pending->request, (uv_stream_t *)&client->pipe, &rest, 1, client_written);
     if (r < 0)
         free(pending);
     return r;
 }
 
-static int client_send(struct varlink_client *client, struct json_object *message) {
-    struct json_object CLEANUP_JSON *owned = message;
-    size_t size = 0;
-    const char *text = owned ? varlink_message_text(owned, &size) : NULL;
-    if (!text)
-        return -ENOMEM;
-    if (size - 1 > VARLINK_CALL_MAX)
-        return -EMSGSIZE;
-    uv_buf_t buffer = uv_buf_init((char *)text, (unsigned)size);
-    int r = uv_try_write((uv_stream_t *)&client->pipe, &buffer, 1); /* EAGAIN behind a queue */
+static int client_send_bytes(struct varlink_client *client, const char *bytes, size_t size) {
+    uv_buf_t whole = uv_buf_init((char *)bytes, (unsigned)size);
+    int r = uv_try_write((uv_stream_t *)&client->pipe, &whole, 1); /* EAGAIN behind a queue */
     if (r < 0 && r != UV_EAGAIN)
         return -ENOTCONN; /* the loop will see the end by reading */
     size_t written = r > 0 ? (size_t)r : 0;
     if (written == size)
         return 0;
-    r = client_queue(client, owned, text + written, size - written);
-    if (r == 0)
-        (void)TAKE_PTR(owned);
+    r = client_queue(client, bytes + written, size - written);
     return r == 0 || r == -ENOMEM ? r : -ENOTCONN;
+}
+
+static int client_send(
+    struct varlink_client *client, const char *method, struct json_object *parameters, bool more) {
+    struct buffer *message = &client->message;
+    message->size = 0;
+    int r = varlink_call_write(message, method, parameters, more, false);
+    if (r == 0)
+        r = client_send_bytes(client, (const char *)message->data, message->size + 1);
+    if (message->capacity > READ_CHUNK) /* rare: not worth keeping */
+        buffer_deinit(message);
+    return r;
 }
 
 int varlink_client_call(
@@ -188,7 +183,7 @@ int varlink_client_call(
     struct open_call CLEANUP_FREE *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
-    int r = client_send(client, varlink_call_message(method, TAKE_PTR(owned), more, false));
+    int r = client_send(client, method, owned, more);
     if (r < 0)
         return r;
     call->more = more;
@@ -203,7 +198,9 @@ int varlink_client_call(
 /* ---- begin and end ---- */
 
 static void client_closed(uv_handle_t *handle) {
-    free(handle->data);
+    struct varlink_client *client = handle->data;
+    buffer_deinit(&client->message);
+    free(client);
 }
 
 void varlink_client_close(struct varlink_client *client) {
@@ -248,6 +245,7 @@ int varlink_client_open_fd(
     ignore_sigpipe();
     STAILQ_INIT(&client->calls);
     varlink_reader_init(&client->reader, VARLINK_REPLY_MAX, READ_CHUNK);
+    client->message = (struct buffer)BUFFER_INIT(VARLINK_CALL_MAX);
     client->disconnected = disconnected;
     client->userdata = userdata;
     uv_pipe_init(loop, &client->pipe, 0);

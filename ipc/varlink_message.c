@@ -4,9 +4,11 @@
 #include "common/cleanup.h"
 #include "common/json_fields.h"
 #include "common/json_gate.h"
+#include "common/json_writer.h"
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdlib.h>
 #include <string.h>
 
 void varlink_reader_init(struct varlink_reader *reader, size_t maximum, size_t slack) {
@@ -134,6 +136,148 @@ bool varlink_name_is_valid(const char *name, size_t *ret_interface_length) {
     return true;
 }
 
+/* Takes the first text of this key; where it has come before, the gate will refuse the whole. */
+static void keep(struct json_object **kept, struct json_object *value) {
+    if (*kept)
+        json_object_put(value);
+    else
+        *kept = value;
+}
+
+static void keep_text(struct json_object **kept, struct json_object *value, const char **ret) {
+    keep(kept, value);
+    *ret = json_object_get_string(*kept);
+}
+
+/* Whether a call may have this; `value` is taken in any case. */
+static bool call_take(struct varlink_call_parts *call, const char *key, struct json_object *value) {
+    enum json_type type = json_object_get_type(value);
+    if (strcmp(key, "method") == 0 && type == json_type_string) {
+        keep_text(&call->method_text, value, &call->method);
+        return true;
+    }
+    if (strcmp(key, "parameters") == 0 && (type == json_type_object || !value)) {
+        keep(&call->parameters, value);
+        return true;
+    }
+    bool flag = json_object_get_boolean(value);
+    json_object_put(value);
+    if (type != json_type_boolean)
+        return false;
+    if (strcmp(key, "more") == 0) {
+        call->more = flag;
+        return true;
+    }
+    if (strcmp(key, "oneway") == 0) {
+        call->oneway = flag;
+        return true;
+    }
+    return strcmp(key, "upgrade") == 0 && !flag;
+}
+
+static int call_member(const char *key, struct json_object *value, void *userdata) {
+    struct varlink_call_parts *call = userdata;
+    if (call_take(call, key, value) || call->offence)
+        return 0;
+    call->offence = strdup(key);
+    return call->offence ? 0 : -ENOMEM;
+}
+
+static int call_offend(struct varlink_call_parts *call, const char *key) {
+    call->offence = strdup(key);
+    return call->offence ? -EINVAL : -ENOMEM;
+}
+
+int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *ret) {
+    *ret = (struct varlink_call_parts){0};
+    int r = json_gate_parse_members(text, size, call_member, ret);
+    if (r < 0)
+        return r;
+    if (ret->offence)
+        return -EINVAL;
+    if (!ret->method)
+        return call_offend(ret, "method");
+    return ret->more && ret->oneway ? call_offend(ret, "more") : 0;
+}
+
+void varlink_call_parts_deinit(struct varlink_call_parts *call) {
+    json_object_put(call->method_text);
+    json_object_put(call->parameters);
+    free(call->offence);
+    *call = (struct varlink_call_parts){0};
+}
+
+static bool reply_take(
+    struct varlink_reply_parts *reply, const char *key, struct json_object *value) {
+    enum json_type type = json_object_get_type(value);
+    if (strcmp(key, "parameters") == 0 && (type == json_type_object || !value)) {
+        keep(&reply->parameters, value);
+        return true;
+    }
+    if (strcmp(key, "error") == 0 && type == json_type_string) {
+        keep_text(&reply->error_text, value, &reply->error);
+        return varlink_name_is_valid(reply->error, NULL);
+    }
+    reply->continues = json_object_get_boolean(value);
+    json_object_put(value);
+    return strcmp(key, "continues") == 0 && type == json_type_boolean;
+}
+
+static int reply_member(const char *key, struct json_object *value, void *userdata) {
+    return reply_take(userdata, key, value) ? 0 : -EBADMSG;
+}
+
+int varlink_reply_read(const char *text, size_t size, struct varlink_reply_parts *ret) {
+    *ret = (struct varlink_reply_parts){0};
+    int r = json_gate_parse_members(text, size, reply_member, ret);
+    return r == 0 && ret->error && ret->continues ? -EBADMSG : r;
+}
+
+void varlink_reply_parts_deinit(struct varlink_reply_parts *reply) {
+    json_object_put(reply->error_text);
+    json_object_put(reply->parameters);
+    *reply = (struct varlink_reply_parts){0};
+}
+
+/* ---- text ---- */
+
+static int append_flag(struct buffer *buffer, const char *text, bool flag) {
+    return flag ? buffer_append_string(buffer, text) : 0;
+}
+
+int varlink_call_write(
+    struct buffer *buffer, const char *method, struct json_object *parameters, bool more,
+    bool oneway) {
+    int r = buffer_append_string(buffer, "{\"method\":");
+    if (r == 0)
+        r = json_write_string(buffer, method);
+    if (r == 0 && parameters)
+        r = buffer_append_string(buffer, ",\"parameters\":");
+    if (r == 0 && parameters)
+        r = json_write(buffer, parameters);
+    if (r == 0)
+        r = append_flag(buffer, ",\"more\":true", more);
+    if (r == 0)
+        r = append_flag(buffer, ",\"oneway\":true", oneway);
+    return r < 0 ? r : buffer_append_string(buffer, "}");
+}
+
+int varlink_reply_write(
+    struct buffer *buffer, const char *error, struct json_object *parameters, bool continues) {
+    int r = append_flag(buffer, "{\"error\":", error);
+    if (r == 0 && error)
+        r = json_write_string(buffer, error);
+    if (r == 0)
+        r = buffer_append_string(buffer, error ? ",\"parameters\":" : "{\"parameters\":");
+    if (r == 0)
+        r = parameters ? json_write(buffer, parameters) : buffer_append_string(buffer, "{}");
+    if (r == 0)
+        r = append_flag(buffer, ",\"continues\":true", continues);
+    return r < 0 ? r : buffer_append_string(buffer, "}");
+}
+
+/* ---- of objects ---- */
+
 /* json-c keeps the length beside the string; a text with a NUL inside must not pass for a shorter
  * one */
 static const char *json_plain_string(struct json_object *value) {
@@ -143,7 +287,8 @@ static const char *json_plain_string(struct json_object *value) {
     return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
 }
 
-static bool call_take(struct varlink_call_parts *call, const char *key, struct json_object *value) {
+static bool call_take_member(
+    struct varlink_call_parts *call, const char *key, struct json_object *value) {
     if (strcmp(key, "method") == 0) {
         call->method = json_plain_string(value);
         return call->method != NULL;
@@ -178,7 +323,7 @@ int varlink_call_parse(
     struct json_object_iterator end = json_object_iter_end(message);
     for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
         const char *key = json_object_iter_peek_name(&at);
-        if (!call_take(ret, key, json_object_iter_peek_value(&at)) && !offence)
+        if (!call_take_member(ret, key, json_object_iter_peek_value(&at)) && !offence)
             offence = key;
     }
     if (!offence && !ret->method)
@@ -191,7 +336,7 @@ int varlink_call_parse(
     return -EINVAL;
 }
 
-static bool reply_take(
+static bool reply_take_member(
     struct varlink_reply_parts *reply, const char *key, struct json_object *value) {
     if (strcmp(key, "parameters") == 0) {
         reply->parameters = value;
@@ -215,7 +360,8 @@ int varlink_reply_parse(struct json_object *message, struct varlink_reply_parts 
     struct json_object_iterator at = json_object_iter_begin(message);
     struct json_object_iterator end = json_object_iter_end(message);
     for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
-        if (!reply_take(&reply, json_object_iter_peek_name(&at), json_object_iter_peek_value(&at)))
+        if (!reply_take_member(
+                &reply, json_object_iter_peek_name(&at), json_object_iter_peek_value(&at)))
             return -EBADMSG;
     if (reply.error && reply.continues)
         return -EBADMSG;

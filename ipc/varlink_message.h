@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "common/cleanup.h"
 
 #include <json-c/json_object.h>
 #include <stdbool.h>
@@ -45,29 +46,50 @@ int varlink_reader_settle(struct varlink_reader *reader);
 size_t varlink_reader_kept(const struct varlink_reader *reader);
 bool varlink_reader_is_partial(const struct varlink_reader *reader);
 
-/* ---- messages to calls and replies ---- */
+/* ---- text to calls and replies ---- */
 
-/* Borrowed from `message`. */
 struct varlink_call_parts {
     const char *method;
     struct json_object *parameters; /* NULL: none */
     bool more, oneway;
+    char *offence;                   /* the key that is wrong; NULL: none is */
+    struct json_object *method_text; /* what `method` is borrowed from */
 };
 
 /** Takes a call apart. The types are exact; a key that the protocol does not know, `upgrade: true`,
- * and `more` with `oneway` are refused. Returns 0, or -EINVAL with the offending key in *ret_field
- * (static storage, or borrowed from `message`), "" when `message` is no object. `ret->oneway` is
- * set in either case. */
-int varlink_call_parse(
-    struct json_object *message, struct varlink_call_parts *ret, const char **ret_field);
+ * and `more` with `oneway` are refused. Returns 0; -EINVAL where `offence` says what is wrong, and
+ * the rest is set as far as it is good; -EBADMSG for what is no JSON object; -ENOMEM. Release the
+ * parts with varlink_call_parts_deinit() in any case. */
+int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *ret);
+void varlink_call_parts_deinit(struct varlink_call_parts *call);
+#define CLEANUP_VARLINK_CALL CLEANUP(varlink_call_parts_deinit)
 
 struct varlink_reply_parts {
     const char *error;              /* NULL: a good one */
     struct json_object *parameters; /* NULL: none */
     bool continues;
+    struct json_object *error_text; /* what `error` is borrowed from */
 };
 
-/** Takes a reply apart. Returns 0, or -EBADMSG for anything the protocol does not know. */
+/** Takes a reply apart. Returns 0, -EBADMSG for anything the protocol does not know, -ENOMEM.
+ * Release the parts with varlink_reply_parts_deinit() in any case. */
+int varlink_reply_read(const char *text, size_t size, struct varlink_reply_parts *ret);
+void varlink_reply_parts_deinit(struct varlink_reply_parts *reply);
+#define CLEANUP_VARLINK_REPLY CLEANUP(varlink_reply_parts_deinit)
+
+/** Append the text of a message; the NUL that a buffer has behind its contents ends it.
+ * `parameters` is borrowed (NULL: none for a call, {} for a reply), `error` NULL: a good reply.
+ * Return 0, -EMSGSIZE past the buffer's maximum, -ENOMEM; the buffer may then hold a part of it. */
+int varlink_call_write(
+    struct buffer *buffer, const char *method, struct json_object *parameters, bool more,
+    bool oneway);
+int varlink_reply_write(
+    struct buffer *buffer, const char *error, struct json_object *parameters, bool continues);
+
+/* ---- of objects ---- */
+
+int varlink_call_parse(
+    struct json_object *message, struct varlink_call_parts *ret, const char **ret_field);
 int varlink_reply_parse(struct json_object *message, struct varlink_reply_parts *ret);
 
 /** Builders. They own `parameters` in any case (NULL: none for a call, {} for a reply); NULL when

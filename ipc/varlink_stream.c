@@ -22,6 +22,7 @@ struct varlink_stream {
     int fd;
     int timeout_ms;
     struct varlink_reader reader;
+    struct buffer message; /* that is being sent; its memory is used again */
     char chunk[READ_CHUNK];
 };
 
@@ -99,6 +100,7 @@ int varlink_stream_open_fd(int fd, int timeout_ms, struct varlink_stream **ret) 
     stream->fd = TAKE_FD(owned);
     stream->timeout_ms = timeout_ms;
     varlink_reader_init(&stream->reader, VARLINK_REPLY_MAX, READ_CHUNK);
+    stream->message = (struct buffer)BUFFER_INIT(VARLINK_CALL_MAX);
     *ret = stream;
     return 0;
 }
@@ -108,6 +110,7 @@ struct varlink_stream *varlink_stream_free(struct varlink_stream *stream) {
         return NULL;
     close(stream->fd);
     varlink_reader_deinit(&stream->reader);
+    buffer_deinit(&stream->message);
     explicit_bzero(stream->chunk, sizeof stream->chunk);
     free(stream);
     return NULL;
@@ -118,7 +121,7 @@ int varlink_stream_fd(const struct varlink_stream *stream) {
 }
 
 static int stream_write(struct varlink_stream *stream, const char *text, size_t size) {
-    int64_t deadline = stream_deadline(stream->timeout_ms);
+    int64_t deadline = 0; /* most is gone before there is a need to look at the clock */
     while (size > 0) {
         ssize_t written = send(stream->fd, text, size, MSG_NOSIGNAL);
         if (written >= 0) {
@@ -130,6 +133,8 @@ static int stream_write(struct varlink_stream *stream, const char *text, size_t 
             continue;
         if (errno != EAGAIN)
             return errno == EPIPE ? -ECONNRESET : -errno;
+        if (deadline == 0)
+            deadline = stream_deadline(stream->timeout_ms);
         int r = stream_wait(stream, POLLOUT, deadline);
         if (r < 0)
             return r;
@@ -140,15 +145,11 @@ static int stream_write(struct varlink_stream *stream, const char *text, size_t 
 int varlink_stream_send(
     struct varlink_stream *stream, const char *method, struct json_object *parameters, bool more,
     bool oneway) {
-    struct json_object CLEANUP_JSON *message =
-        varlink_call_message(method, parameters, more, oneway);
-    size_t size = 0;
-    const char *text = message ? varlink_message_text(message, &size) : NULL;
-    if (!text)
-        return -ENOMEM;
-    if (size - 1 > VARLINK_CALL_MAX)
-        return -EMSGSIZE;
-    return stream_write(stream, text, size);
+    struct buffer *message = &stream->message;
+    message->size = 0;
+    int r = varlink_call_write(message, method, parameters, more, oneway);
+    json_object_put(parameters);
+    return r < 0 ? r : stream_write(stream, (const char *)message->data, message->size + 1);
 }
 
 int varlink_stream_send_secret(struct varlink_stream *stream, const struct secret *message) {
@@ -162,23 +163,16 @@ int varlink_stream_send_secret(struct varlink_stream *stream, const struct secre
 static int stream_take_reply(
     const char *text, size_t size, struct json_object **ret_parameters, char **ret_error,
     bool *ret_continues) {
-    struct json_object CLEANUP_JSON *message = NULL;
-    struct varlink_reply_parts reply = {0};
-    int r = json_gate_parse(text, size, &message);
-    if (r == 0)
-        r = varlink_reply_parse(message, &reply);
+    struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply;
+    int r = varlink_reply_read(text, size, &reply);
     if (r < 0)
         return r;
+    if (!reply.parameters && !(reply.parameters = json_object_new_object()))
+        return -ENOMEM;
     char *error = NULL;
     if (reply.error && !(error = strdup(reply.error)))
         return -ENOMEM;
-    struct json_object *parameters =
-        reply.parameters ? json_object_get(reply.parameters) : json_object_new_object();
-    if (!parameters) {
-        free(error);
-        return -ENOMEM;
-    }
-    *ret_parameters = parameters;
+    *ret_parameters = TAKE_PTR(reply.parameters);
     *ret_error = error;
     *ret_continues = reply.continues;
     return 0;

@@ -61,13 +61,9 @@ static bool stays_good(const struct sample *sample, unsigned levels) {
     return sample->is_good && sample->depth + levels <= JSON_GATE_MAX_DEPTH;
 }
 
-static struct json_object *parse(
-    const struct sample *sample, const struct buffer *message, bool is_good) {
-    struct json_object *object = NULL;
-    int r = json_gate_parse((const char *)message->data, message->size, &object);
-    if (r != (is_good ? 0 : -EBADMSG))
-        fail_msg("%s: %d inside %.40s", sample->name, r, (const char *)message->data);
-    return object;
+static void expect(const struct sample *sample, int r, int expected, const char *what) {
+    if (r != expected)
+        fail_msg("%s: %d %s", sample->name, r, what);
 }
 
 static void expect_same(
@@ -80,49 +76,40 @@ static void expect_same(
 
 static void check_call(const struct sample *sample) {
     struct buffer CLEANUP_BUFFER message = BUFFER_INIT(JSON_CORPUS_MAX);
-    struct varlink_call_parts parts;
-    const char *field;
+    struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
     wrap(CALL_ECHO "{\"value\":", sample, "}}", &message);
-    struct json_object CLEANUP_JSON *object = parse(sample, &message, stays_good(sample, 2));
-    if (!object)
-        return;
-    if (varlink_call_parse(object, &parts, &field) < 0)
-        fail_msg("%s: refused in the parameters of a call", sample->name);
-    expect_same(sample, parts.parameters, "call");
+    int r = varlink_call_read((const char *)message.data, message.size, &parts);
+    expect(sample, r, stays_good(sample, 2) ? 0 : -EBADMSG, "in the parameters of a call");
+    if (r == 0)
+        expect_same(sample, parts.parameters, "call");
 }
 
 static void check_reply(const struct sample *sample) {
     struct buffer CLEANUP_BUFFER message = BUFFER_INIT(JSON_CORPUS_MAX);
-    struct varlink_reply_parts parts;
+    struct varlink_reply_parts CLEANUP_VARLINK_REPLY parts;
     wrap("{\"continues\":true,\"parameters\":{\"value\":", sample, "}}", &message);
-    struct json_object CLEANUP_JSON *object = parse(sample, &message, stays_good(sample, 2));
-    if (!object)
-        return;
-    if (varlink_reply_parse(object, &parts) < 0 || !parts.continues)
-        fail_msg("%s: refused in the parameters of a reply", sample->name);
-    expect_same(sample, parts.parameters, "reply");
+    int r = varlink_reply_read((const char *)message.data, message.size, &parts);
+    expect(sample, r, stays_good(sample, 2) ? 0 : -EBADMSG, "in the parameters of a reply");
+    if (r == 0)
+        expect_same(sample, parts.parameters, "reply");
 }
 
 /* The text as the parameters themselves, which must be an object or null. */
 static void check_as_parameters(const struct sample *sample) {
+    bool is_good = stays_good(sample, 1);
     bool fits = !sample->value || json_object_is_type(sample->value, json_type_object);
     struct buffer CLEANUP_BUFFER call = BUFFER_INIT(JSON_CORPUS_MAX);
     struct buffer CLEANUP_BUFFER reply = BUFFER_INIT(JSON_CORPUS_MAX);
+    struct varlink_call_parts CLEANUP_VARLINK_CALL call_parts;
+    struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply_parts;
     wrap("{\"method\":\"a.b.C\",\"parameters\":", sample, "}", &call);
     wrap("{\"parameters\":", sample, "}", &reply);
-    struct json_object CLEANUP_JSON *call_object = parse(sample, &call, stays_good(sample, 1));
-    struct json_object CLEANUP_JSON *reply_object = parse(sample, &reply, stays_good(sample, 1));
-    if (!call_object || !reply_object)
-        return;
-    struct varlink_call_parts call_parts;
-    struct varlink_reply_parts reply_parts;
-    const char *field = "";
-    int r = varlink_call_parse(call_object, &call_parts, &field);
-    if (r != (fits ? 0 : -EINVAL) || (r < 0 && strcmp(field, "parameters") != 0))
-        fail_msg("%s: %d as parameters of a call", sample->name, r);
-    r = varlink_reply_parse(reply_object, &reply_parts);
-    if (r != (fits ? 0 : -EBADMSG))
-        fail_msg("%s: %d as parameters of a reply", sample->name, r);
+    int r = varlink_call_read((const char *)call.data, call.size, &call_parts);
+    expect(sample, r, !is_good ? -EBADMSG : fits ? 0 : -EINVAL, "as parameters of a call");
+    if (r == -EINVAL)
+        assert_string_equal(call_parts.offence, "parameters");
+    r = varlink_reply_read((const char *)reply.data, reply.size, &reply_parts);
+    expect(sample, r, is_good && fits ? 0 : -EBADMSG, "as parameters of a reply");
 }
 
 /* ---- bytes ---- */

@@ -98,9 +98,17 @@ static void test_kept_bytes_are_bounded(void **state) {
 
 /* ---- shapes ---- */
 
-static struct json_object *parse(const char *text) {
-    struct json_object *object = json_tokener_parse(text);
-    return object;
+/* In memory of exactly its size. */
+static int read_call(const char *text, struct varlink_call_parts *ret) {
+    char CLEANUP_FREE *exact = malloc(strlen(text));
+    memcpy(exact, text, strlen(text));
+    return varlink_call_read(exact, strlen(text), ret);
+}
+
+static int read_reply(const char *text, struct varlink_reply_parts *ret) {
+    char CLEANUP_FREE *exact = malloc(strlen(text));
+    memcpy(exact, text, strlen(text));
+    return varlink_reply_read(exact, strlen(text), ret);
 }
 
 static void test_calls(void **state) {
@@ -116,7 +124,7 @@ static void test_calls(void **state) {
         {"{}", "method"},
         {"{\"method\":1}", "method"},
         {"{\"method\":null}", "method"},
-        {"{\"method\":\"a.b.C\\u0000\"}", "method"},
+        {"{\"method\":true}", "method"},
         {"{\"method\":\"a.b.C\",\"parameters\":[]}", "parameters"},
         {"{\"method\":\"a.b.C\",\"more\":1}", "more"},
         {"{\"method\":\"a.b.C\",\"more\":null}", "more"},
@@ -124,32 +132,60 @@ static void test_calls(void **state) {
         {"{\"method\":\"a.b.C\",\"oneway\":\"yes\"}", "oneway"},
         {"{\"method\":\"a.b.C\",\"upgrade\":true}", "upgrade"},
         {"{\"method\":\"a.b.C\",\"trace\":true}", "trace"},
-        {"[]", ""},
-        {"\"x\"", ""},
+        {"{\"method\":\"a.b.C\",\"tr\\u0061ce\":true,\"other\":1}", "trace"},
+        {"{\"method\":\"a.b.C\",\"parameters\":false}", "parameters"},
+        {"{\"m\\u0065thod\":\"a.b.C\"}", NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct json_object CLEANUP_JSON *message = parse(cases[i].text);
-        struct varlink_call_parts parts;
-        const char *field = NULL;
-        int r = varlink_call_parse(message, &parts, &field);
+        struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
+        int r = read_call(cases[i].text, &parts);
         print_message("%s\n", cases[i].text);
         assert_int_equal(r, cases[i].field ? -EINVAL : 0);
         if (cases[i].field)
-            assert_string_equal(field, cases[i].field);
+            assert_string_equal(parts.offence, cases[i].field);
         else
             assert_string_equal(parts.method, "a.b.C");
     }
 }
 
-static void test_oneway_is_known_even_of_a_bad_call(void **state) {
-    struct json_object CLEANUP_JSON *message =
-        parse("{\"x\":1,\"method\":\"a.b.C\",\"oneway\":true}");
-    struct varlink_call_parts parts;
-    const char *field;
+static void test_no_calls(void **state) {
+    static const char *const texts[] = {
+        "[]",
+        "\"x\"",
+        "null",
+        "{",
+        "{\"method\":\"a.b.C\\u0000\"}",
+        "{\"method\":\"a.b.C\",\"method\":\"a.b.C\"}",
+        "{\"method\":\"a.b.C\",\"parameters\":{},\"parameters\":{}}",
+        "{\"method\":\"a.b.C\",\"bad\":1,\"bad\":2}",
+        "{\"method\":\"a.b.C\"} {}",
+    };
     (void)state;
-    assert_int_equal(varlink_call_parse(message, &parts, &field), -EINVAL);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
+        print_message("%s\n", texts[i]);
+        assert_int_equal(read_call(texts[i], &parts), -EBADMSG);
+    }
+}
+
+static void test_parts_of_a_call(void **state) {
+    struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
+    (void)state;
+    assert_int_equal(
+        read_call("{\"parameters\":{\"x\":[1]},\"more\":true,\"method\":\"a.b.C\"}", &parts), 0);
+    assert_true(parts.more);
+    assert_false(parts.oneway);
+    assert_string_equal(
+        json_object_to_json_string_ext(parts.parameters, JSON_C_TO_STRING_PLAIN), "{\"x\":[1]}");
+}
+
+static void test_oneway_is_known_even_of_a_bad_call(void **state) {
+    struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
+    (void)state;
+    assert_int_equal(read_call("{\"x\":1,\"method\":\"a.b.C\",\"oneway\":true}", &parts), -EINVAL);
     assert_true(parts.oneway);
+    assert_string_equal(parts.method, "a.b.C");
 }
 
 static void test_replies(void **state) {
@@ -170,14 +206,25 @@ static void test_replies(void **state) {
         {"{\"continues\":1}", -EBADMSG},
         {"{\"trace\":1}", -EBADMSG},
         {"[]", -EBADMSG},
+        {"{\"parameters\":{},\"parameters\":{}}", -EBADMSG},
+        {"{\"error\":\"a.b.C\",\"error\":\"a.b.C\"}", -EBADMSG},
+        {"{\"parameters\":{}", -EBADMSG},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct json_object CLEANUP_JSON *message = parse(cases[i].text);
-        struct varlink_reply_parts parts;
+        struct varlink_reply_parts CLEANUP_VARLINK_REPLY parts;
         print_message("%s\n", cases[i].text);
-        assert_int_equal(varlink_reply_parse(message, &parts), cases[i].result);
+        assert_int_equal(read_reply(cases[i].text, &parts), cases[i].result);
     }
+}
+
+static void test_parts_of_a_reply(void **state) {
+    struct varlink_reply_parts CLEANUP_VARLINK_REPLY parts;
+    (void)state;
+    assert_int_equal(read_reply("{\"error\":\"a.b.C\",\"parameters\":{\"x\":1}}", &parts), 0);
+    assert_string_equal(parts.error, "a.b.C");
+    assert_int_equal(json_object_object_length(parts.parameters), 1);
+    assert_false(parts.continues);
 }
 
 static void test_names(void **state) {
@@ -195,24 +242,53 @@ static void test_names(void **state) {
         assert_false(varlink_name_is_valid(bad[i], NULL));
 }
 
-static void test_builders(void **state) {
-    size_t size;
+/* ---- text ---- */
+
+static const char *text_of(int r, const struct buffer *buffer) {
+    assert_int_equal(r, 0);
+    assert_int_equal(strlen((const char *)buffer->data), buffer->size);
+    return (const char *)buffer->data;
+}
+
+static void expect_call(const char *parameters, bool more, bool oneway, const char *expected) {
+    struct json_object CLEANUP_JSON *object = parameters ? json_tokener_parse(parameters) : NULL;
+    struct buffer CLEANUP_BUFFER text = BUFFER_INIT(strlen(expected));
+    int r = varlink_call_write(&text, "a.b.C", object, more, oneway);
+    assert_string_equal(text_of(r, &text), expected);
+    struct buffer CLEANUP_BUFFER small = BUFFER_INIT(strlen(expected) - 1);
+    assert_int_equal(varlink_call_write(&small, "a.b.C", object, more, oneway), -EMSGSIZE);
+}
+
+static void expect_reply(
+    const char *error, const char *parameters, bool continues, const char *expected) {
+    struct json_object CLEANUP_JSON *object = parameters ? json_tokener_parse(parameters) : NULL;
+    struct buffer CLEANUP_BUFFER text = BUFFER_INIT(strlen(expected));
+    int r = varlink_reply_write(&text, error, object, continues);
+    assert_string_equal(text_of(r, &text), expected);
+    struct buffer CLEANUP_BUFFER small = BUFFER_INIT(strlen(expected) - 1);
+    assert_int_equal(varlink_reply_write(&small, error, object, continues), -EMSGSIZE);
+}
+
+static void test_text_of_calls(void **state) {
     (void)state;
-    struct json_object CLEANUP_JSON *call =
-        varlink_call_message("a.b.C", parse("{\"x\":\"/\"}"), true, false);
-    assert_string_equal(
-        varlink_message_text(call, &size),
+    expect_call(NULL, false, false, "{\"method\":\"a.b.C\"}");
+    expect_call(NULL, false, true, "{\"method\":\"a.b.C\",\"oneway\":true}");
+    expect_call(
+        "{\"x\":\"/\"}", true, false,
         "{\"method\":\"a.b.C\",\"parameters\":{\"x\":\"/\"},\"more\":true}");
-    assert_int_equal(size, strlen(varlink_message_text(call, &size)) + 1);
-    struct json_object CLEANUP_JSON *oneway = varlink_call_message("a.b.C", NULL, false, true);
-    assert_string_equal(
-        varlink_message_text(oneway, &size), "{\"method\":\"a.b.C\",\"oneway\":true}");
-    struct json_object CLEANUP_JSON *reply = varlink_reply_message(NULL, NULL, true);
-    assert_string_equal(
-        varlink_message_text(reply, &size), "{\"parameters\":{},\"continues\":true}");
-    struct json_object CLEANUP_JSON *error = varlink_reply_message("a.b.E", NULL, false);
-    assert_string_equal(
-        varlink_message_text(error, &size), "{\"error\":\"a.b.E\",\"parameters\":{}}");
+    struct buffer CLEANUP_BUFFER text = BUFFER_INIT(64);
+    int r = varlink_call_write(&text, "a\"b", NULL, false, false); /* whatever comes from a user */
+    assert_string_equal(text_of(r, &text), "{\"method\":\"a\\\"b\"}");
+}
+
+static void test_text_of_replies(void **state) {
+    (void)state;
+    expect_reply(NULL, NULL, false, "{\"parameters\":{}}");
+    expect_reply(NULL, NULL, true, "{\"parameters\":{},\"continues\":true}");
+    expect_reply(NULL, "{\"a\":[1,null]}", false, "{\"parameters\":{\"a\":[1,null]}}");
+    expect_reply("a.b.E", NULL, false, "{\"error\":\"a.b.E\",\"parameters\":{}}");
+    expect_reply(
+        "a.b.E", "{\"a\":\"\\n\"}", false, "{\"error\":\"a.b.E\",\"parameters\":{\"a\":\"\\n\"}}");
 }
 
 int main(void) {
@@ -222,10 +298,14 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_size_at_the_maximum_and_one_past, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_bytes_are_bounded, setup, teardown),
         cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_no_calls),
+        cmocka_unit_test(test_parts_of_a_call),
         cmocka_unit_test(test_oneway_is_known_even_of_a_bad_call),
         cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_parts_of_a_reply),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_builders),
+        cmocka_unit_test(test_text_of_calls),
+        cmocka_unit_test(test_text_of_replies),
     };
     return cmocka_run_group_tests_name("varlink_message", tests, NULL, NULL);
 }
