@@ -15,7 +15,7 @@
 static struct varlink_call *call_free(struct varlink_call *call) {
     if (!call)
         return NULL;
-    json_object_put(call->message);
+    varlink_call_parts_deinit(&call->parts);
     json_object_put(call->unsent);
     free(call);
     return NULL;
@@ -38,23 +38,20 @@ static void call_finish(struct varlink_call *call) {
     call_free(call);
 }
 
+/* Owns `parameters`. */
 static void call_send(
     struct varlink_call *call, const char *error, struct json_object *parameters, bool continues) {
     struct varlink_server *server = call->connection->server;
-    struct json_object CLEANUP_JSON *shown = server->observe ? json_object_get(parameters) : NULL;
-    size_t size = 0;
-    if (call->oneway)
-        json_object_put(parameters);
-    else
-        size = varlink_connection_send(
-            call->connection, varlink_reply_message(error, parameters, continues));
+    struct json_object CLEANUP_JSON *owned = parameters;
+    size_t size =
+        call->oneway ? 0 : varlink_connection_send(call->connection, error, owned, continues);
     int64_t latency = varlink_server_tick(server) - call->taken_us;
     if (call->statistics)
         varlink_statistics_answer(
             call->statistics, server->now_us, latency, !call->answered, error != NULL);
     call->answered = true;
     if (server->observe)
-        varlink_statistics_show_reply(call, error, shown, continues, size, latency);
+        varlink_statistics_show_reply(call, error, owned, continues, size, latency);
 }
 
 static void call_flush(struct varlink_call *call) {
@@ -245,36 +242,35 @@ static void call_begin(struct varlink_call *call, bool valid, size_t size) {
         varlink_statistics_show_call(call, valid ? call->parameters : NULL, size + 1);
 }
 
+/* What a handler may count on. */
+static int call_complete(struct varlink_call *call) {
+    struct varlink_call_parts *parts = &call->parts;
+    if (!parts->parameters && !(parts->parameters = json_object_new_object()))
+        return -ENOMEM;
+    call->name = parts->method;
+    call->more = parts->more;
+    call->oneway = parts->oneway;
+    call->parameters = parts->parameters;
+    return 0;
+}
+
 int varlink_call_dispatch(struct varlink_connection *connection, const char *text, size_t size) {
     struct varlink_call *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
     call->connection = connection;
-    int r = json_gate_parse(text, size, &call->message);
-    struct varlink_call_parts parts = {0};
-    const char *field = NULL;
-    if (r == 0)
-        r = varlink_call_parse(call->message, &parts, &field);
-    if (r < 0 && (!field || !*field)) { /* no JSON object: nothing that could be answered */
+    int r = varlink_call_read(text, size, &call->parts);
+    bool is_valid = r == 0;
+    if (is_valid || r == -EINVAL)
+        r = call_complete(call);
+    if (r < 0) { /* no JSON object: nothing that could be answered */
         call_free(call);
-        return r == -ENOMEM ? r : -EBADMSG;
+        return r;
     }
-    call->name = parts.method;
-    call->more = parts.more;
-    call->oneway = parts.oneway;
-    call->parameters = parts.parameters;
-    if (!call->parameters) {
-        call->parameters = json_object_new_object();
-        if (!call->parameters ||
-            json_fields_add(call->message, "parameters", call->parameters) < 0) {
-            call_free(call);
-            return -ENOMEM;
-        }
-    }
-    call_begin(call, r == 0, size);
-    if (r == 0 && call->name)
+    call_begin(call, is_valid, size);
+    if (is_valid)
         call_run(call, size);
     else
-        call_service_error(call, SERVICE "InvalidParameter", "parameter", field);
+        call_service_error(call, SERVICE "InvalidParameter", "parameter", call->parts.offence);
     return 0;
 }

@@ -31,6 +31,7 @@ static const struct {
     {-ENOBUFS, "A local peer was cut off: it does not read its answers."},
     {-EDQUOT, "A local peer was cut off: too many calls wait behind its stream."},
     {-E2BIG, "A local peer was cut off: its user has too many bytes in flight."},
+    {-EOVERFLOW, "A local peer was cut off: the answer to it would be too large."},
     {-ENOTSUP, "A local peer was cut off: it sent a file descriptor, and none is ever taken."},
     {-ENOMEM, "A local peer was cut off: memory is out."},
 };

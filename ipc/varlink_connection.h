@@ -29,10 +29,10 @@ struct varlink_call {
     const struct method *method;       /* NULL: not in the table */
     struct varlink_method *statistics; /* NULL: not in the table */
     int64_t taken_us;
-    bool answered;                  /* the first answer was given */
-    struct json_object *message;    /* the parts below are borrowed from it */
-    struct json_object *parameters; /* NULL: none came, none was asked for yet */
-    struct json_object *unsent;     /* the newest reply of a stream that found the peer slow */
+    bool answered;                   /* the first answer was given */
+    struct varlink_call_parts parts; /* what `name` and `parameters` are borrowed from */
+    struct json_object *parameters;  /* never NULL */
+    struct json_object *unsent;      /* the newest reply of a stream that found the peer slow */
     bool more, oneway;
     bool streaming; /* counted as a stream of its uid */
     void (*cancelled)(struct varlink_call *, void *);
@@ -104,6 +104,7 @@ struct varlink_server {
     unsigned open_handles; /* uv handles whose close callback is yet to run */
     void (*closed)(void *);
     void *closed_userdata;
+    struct buffer message; /* that is being sent: no other is made meanwhile */
     char
         chunk[VARLINK_READ_CHUNK]; /* of whoever reads now: libuv hands it out and back in one go */
 };
@@ -219,9 +220,11 @@ void varlink_connection_check_deadlines(struct varlink_connection *connection, u
 
 /* ---- varlink_writer.c ---- */
 
-/** Sends without waiting, and queues the rest. Owns `message` (NULL: memory was out). Never runs a
- * callback. Returns the message's size, NUL included; 0 where it is not sent. */
-size_t varlink_connection_send(struct varlink_connection *connection, struct json_object *message);
+/** Sends a reply without waiting, and queues the rest. `error` NULL: a good one; `parameters` NULL:
+ * {}. Never runs a callback. Returns the message's size, NUL included; 0 where it is not sent. */
+size_t varlink_connection_send(
+    struct varlink_connection *connection, const char *error, struct json_object *parameters,
+    bool continues);
 
 /** Whether bytes wait for the peer to read. */
 bool varlink_connection_is_congested(const struct varlink_connection *connection);

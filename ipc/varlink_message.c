@@ -1,13 +1,11 @@
 /* The codec shared by server, client and command-line stream. */
 #include "ipc/varlink_message.h"
 
-#include "common/cleanup.h"
-#include "common/json_fields.h"
 #include "common/json_gate.h"
 #include "common/json_writer.h"
 
 #include <errno.h>
-#include <json-c/json.h>
+#include <json-c/json_object.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -274,138 +272,4 @@ int varlink_reply_write(
     if (r == 0)
         r = append_flag(buffer, ",\"continues\":true", continues);
     return r < 0 ? r : buffer_append_string(buffer, "}");
-}
-
-/* ---- of objects ---- */
-
-/* json-c keeps the length beside the string; a text with a NUL inside must not pass for a shorter
- * one */
-static const char *json_plain_string(struct json_object *value) {
-    if (!json_object_is_type(value, json_type_string))
-        return NULL;
-    const char *text = json_object_get_string(value);
-    return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
-}
-
-static bool call_take_member(
-    struct varlink_call_parts *call, const char *key, struct json_object *value) {
-    if (strcmp(key, "method") == 0) {
-        call->method = json_plain_string(value);
-        return call->method != NULL;
-    }
-    if (strcmp(key, "parameters") == 0) {
-        call->parameters = value;
-        return !value || json_object_is_type(value, json_type_object);
-    }
-    if (!json_object_is_type(value, json_type_boolean))
-        return false;
-    bool flag = json_object_get_boolean(value);
-    if (strcmp(key, "more") == 0) {
-        call->more = flag;
-        return true;
-    }
-    if (strcmp(key, "oneway") == 0) {
-        call->oneway = flag;
-        return true;
-    }
-    return strcmp(key, "upgrade") == 0 && !flag;
-}
-
-int varlink_call_parse(
-    struct json_object *message, struct varlink_call_parts *ret, const char **ret_field) {
-    *ret = (struct varlink_call_parts){0};
-    const char *offence = NULL;
-    if (!json_object_is_type(message, json_type_object)) {
-        *ret_field = "";
-        return -EINVAL;
-    }
-    struct json_object_iterator at = json_object_iter_begin(message);
-    struct json_object_iterator end = json_object_iter_end(message);
-    for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
-        const char *key = json_object_iter_peek_name(&at);
-        if (!call_take_member(ret, key, json_object_iter_peek_value(&at)) && !offence)
-            offence = key;
-    }
-    if (!offence && !ret->method)
-        offence = "method";
-    if (!offence && ret->more && ret->oneway)
-        offence = "more";
-    if (!offence)
-        return 0;
-    *ret_field = offence;
-    return -EINVAL;
-}
-
-static bool reply_take_member(
-    struct varlink_reply_parts *reply, const char *key, struct json_object *value) {
-    if (strcmp(key, "parameters") == 0) {
-        reply->parameters = value;
-        return !value || json_object_is_type(value, json_type_object);
-    }
-    if (strcmp(key, "continues") == 0) {
-        reply->continues = json_object_get_boolean(value);
-        return json_object_is_type(value, json_type_boolean);
-    }
-    if (strcmp(key, "error") == 0) {
-        reply->error = json_plain_string(value);
-        return reply->error && varlink_name_is_valid(reply->error, NULL);
-    }
-    return false;
-}
-
-int varlink_reply_parse(struct json_object *message, struct varlink_reply_parts *ret) {
-    struct varlink_reply_parts reply = {0};
-    if (!json_object_is_type(message, json_type_object))
-        return -EBADMSG;
-    struct json_object_iterator at = json_object_iter_begin(message);
-    struct json_object_iterator end = json_object_iter_end(message);
-    for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
-        if (!reply_take_member(
-                &reply, json_object_iter_peek_name(&at), json_object_iter_peek_value(&at)))
-            return -EBADMSG;
-    if (reply.error && reply.continues)
-        return -EBADMSG;
-    *ret = reply;
-    return 0;
-}
-
-/* ---- builders ---- */
-
-struct json_object *varlink_call_message(
-    const char *method, struct json_object *parameters, bool more, bool oneway) {
-    struct json_object CLEANUP_JSON *owned = parameters;
-    struct json_object CLEANUP_JSON *message = json_object_new_object();
-    if (!message || json_fields_add_string(message, "method", method) < 0)
-        return NULL;
-    if (owned && json_fields_add(message, "parameters", TAKE_PTR(owned)) < 0)
-        return NULL;
-    if (more && json_fields_add_bool(message, "more", true) < 0)
-        return NULL;
-    if (oneway && json_fields_add_bool(message, "oneway", true) < 0)
-        return NULL;
-    return TAKE_PTR(message);
-}
-
-struct json_object *varlink_reply_message(
-    const char *error, struct json_object *parameters, bool continues) {
-    struct json_object CLEANUP_JSON *owned = parameters ? parameters : json_object_new_object();
-    struct json_object CLEANUP_JSON *message = json_object_new_object();
-    if (!message || !owned)
-        return NULL;
-    if (error && json_fields_add_string(message, "error", error) < 0)
-        return NULL;
-    if (json_fields_add(message, "parameters", TAKE_PTR(owned)) < 0)
-        return NULL;
-    if (continues && json_fields_add_bool(message, "continues", true) < 0)
-        return NULL;
-    return TAKE_PTR(message);
-}
-
-const char *varlink_message_text(struct json_object *message, size_t *ret_size) {
-    size_t length = 0;
-    const char *text = json_object_to_json_string_length(
-        message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
-    if (text)
-        *ret_size = length + 1; /* json-c ends its text with the NUL that ends a message */
-    return text;
 }

@@ -86,23 +86,6 @@ int varlink_call_write(
 int varlink_reply_write(
     struct buffer *buffer, const char *error, struct json_object *parameters, bool continues);
 
-/* ---- of objects ---- */
-
-int varlink_call_parse(
-    struct json_object *message, struct varlink_call_parts *ret, const char **ret_field);
-int varlink_reply_parse(struct json_object *message, struct varlink_reply_parts *ret);
-
-/** Builders. They own `parameters` in any case (NULL: none for a call, {} for a reply); NULL when
- * memory is out. */
-struct json_object *varlink_call_message(
-    const char *method, struct json_object *parameters, bool more, bool oneway);
-struct json_object *varlink_reply_message(
-    const char *error, struct json_object *parameters, bool continues);
-
-/** The bytes to send, final NUL included in *ret_size. Owned by `message`. NULL when memory is out.
- */
-const char *varlink_message_text(struct json_object *message, size_t *ret_size);
-
 /** True for reverse-domain.Name: an interface, a dot, and a name that begins with a capital
  * (varlink.org). *ret_interface_length (may be NULL): bytes before the last dot. */
 bool varlink_name_is_valid(const char *name, size_t *ret_interface_length);

@@ -183,6 +183,7 @@ static struct varlink_server *server_free(struct varlink_server *server) {
     quota_deinit(&server->quota);
     for (size_t i = 0; server->methods && i < server->method_count; i++)
         free(server->methods[i].latency);
+    buffer_deinit(&server->message);
     free(server->interfaces);
     free(server->methods);
     free(server);
@@ -200,6 +201,7 @@ int varlink_server_new(
         return -ENOMEM;
     server->loop = loop;
     server->options = *options;
+    server->message = (struct buffer)BUFFER_INIT(VARLINK_REPLY_MAX);
     quota_init(&server->quota, options->limits.connections_per_uid, options->limits.connections);
     TAILQ_INIT(&server->listeners);
     TAILQ_INIT(&server->connections);

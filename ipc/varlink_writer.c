@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <json-c/json_object.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct pending_write {
     uv_write_t request;
-    struct json_object *message; /* its text is what is written */
+    char bytes[]; /* what could not be written at once */
 };
 
 bool varlink_connection_is_congested(const struct varlink_connection *connection) {
@@ -17,7 +18,6 @@ bool varlink_connection_is_congested(const struct varlink_connection *connection
 static void writer_written(uv_write_t *request, int status) {
     struct pending_write *pending = request->data;
     struct varlink_connection *connection = request->handle->data;
-    json_object_put(pending->message);
     free(pending);
     if (connection->closing)
         return;
@@ -28,56 +28,51 @@ static void writer_written(uv_write_t *request, int status) {
         varlink_call_drain(connection->call);
 }
 
-/* Owns `message`. */
-static int writer_queue(
-    struct varlink_connection *connection, struct json_object *message, uv_buf_t rest) {
+static int writer_queue(struct varlink_connection *connection, const char *bytes, size_t size) {
     uv_stream_t *stream = (uv_stream_t *)&connection->pipe;
     size_t limit = connection->server->options.limits.write_queue_bytes;
-    struct pending_write *pending = NULL;
-    int r = uv_stream_get_write_queue_size(stream) + rest.len > limit ? -ENOBUFS : 0;
-    if (r == 0) {
-        pending = calloc(1, sizeof *pending);
-        r = pending ? 0 : -ENOMEM;
-    }
-    if (r == 0) {
-        pending->request.data = pending;
-        pending->message = message;
-        r = uv_write(&pending->request, stream, &rest, 1, writer_written);
-    }
-    if (r < 0) {
+    if (uv_stream_get_write_queue_size(stream) + size > limit)
+        return -ENOBUFS;
+    struct pending_write *pending = malloc(sizeof *pending + size);
+    if (!pending)
+        return -ENOMEM;
+    memcpy(pending->bytes, bytes, size);
+    pending->request.data = pending;
+    uv_buf_t rest = uv_buf_init(pending->bytes, (unsigned)size);
+    int r = uv_write(&pending->request, stream, &rest, 1, writer_written);
+    if (r < 0)
         free(pending);
-        json_object_put(message);
-    } else {
+    else
         varlink_usage_count(connection);
-    }
     return r;
 }
 
-size_t varlink_connection_send(struct varlink_connection *connection, struct json_object *message) {
-    size_t size = 0;
-    const char *text = message ? varlink_message_text(message, &size) : NULL;
-    if (!text || connection->broken || connection->closing) {
-        json_object_put(message);
-        if (!text)
-            varlink_connection_break(connection, -ENOMEM);
-        return 0;
-    }
+static int writer_write(struct varlink_connection *connection, const char *bytes, size_t size) {
+    uv_buf_t whole = uv_buf_init((char *)bytes, (unsigned)size);
     connection->bytes_out += size;
-    uv_buf_t rest = uv_buf_init((char *)text, (unsigned)size);
-    int r = uv_try_write((uv_stream_t *)&connection->pipe, &rest, 1); /* EAGAIN behind a queue */
-    if (r < 0 && r != UV_EAGAIN) {
-        json_object_put(message);
-        varlink_connection_break(connection, r);
-        return 0;
-    }
+    int r = uv_try_write((uv_stream_t *)&connection->pipe, &whole, 1); /* EAGAIN behind a queue */
+    if (r < 0 && r != UV_EAGAIN)
+        return r;
     size_t written = r > 0 ? (size_t)r : 0;
-    if (written == size) {
-        json_object_put(message);
-        return size;
-    }
-    rest = uv_buf_init((char *)text + written, (unsigned)(size - written));
-    r = writer_queue(connection, message, rest);
+    return written == size ? 0 : writer_queue(connection, bytes + written, size - written);
+}
+
+size_t varlink_connection_send(
+    struct varlink_connection *connection, const char *error, struct json_object *parameters,
+    bool continues) {
+    struct buffer *message = &connection->server->message;
+    if (connection->broken || connection->closing)
+        return 0;
+    message->size = 0;
+    int r = varlink_reply_write(message, error, parameters, continues);
+    size_t size = message->size + 1;
+    if (r == 0)
+        r = writer_write(connection, (const char *)message->data, size);
+    else if (r == -EMSGSIZE)
+        r = -EOVERFLOW;                         /* nothing that the peer has done */
+    if (message->capacity > VARLINK_READ_CHUNK) /* rare: not worth keeping */
+        buffer_deinit(message);
     if (r < 0)
         varlink_connection_break(connection, r);
-    return size;
+    return r < 0 ? 0 : size;
 }

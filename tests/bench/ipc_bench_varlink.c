@@ -66,6 +66,7 @@ static void varlink_serve(const struct ipc_bench_link *link, size_t size) {
     struct varlink_server *server;
     uv_loop_t loop;
     (void)size;
+    options.limits.messages_per_uid = (struct rate){.per_s = 1000000, .burst = 1000000};
     log_init("ipc_bench", LOG_LEVEL_WARNING);
     IPC_BENCH_CHECK(uv_loop_init(&loop) == 0);
     IPC_BENCH_CHECK(varlink_server_new(&loop, &options, &server) == 0);

@@ -116,10 +116,8 @@ static size_t check_answers(int fd, struct varlink_reader *reader) {
         if (varlink_reader_feed(reader, chunk, (size_t)size) < 0)
             abort();
         while (varlink_reader_next(reader, &text, &length) == 1) {
-            struct json_object CLEANUP_JSON *message = NULL;
-            struct varlink_reply_parts parts;
-            if (json_gate_parse(text, length, &message) < 0 ||
-                varlink_reply_parse(message, &parts) < 0)
+            struct varlink_reply_parts CLEANUP_VARLINK_REPLY parts;
+            if (varlink_reply_read(text, length, &parts) < 0)
                 abort();
             final += !parts.continues;
         }
