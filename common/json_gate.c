@@ -24,6 +24,7 @@
 struct gate {
     const char *start, *next, *end;
     unsigned depth;
+    size_t values_left;      /* that it may have yet */
     bool builds;             /* or else it only checks */
     json_gate_member member; /* gets what is in the outermost object; NULL: the object is made */
     void *userdata;
@@ -37,7 +38,8 @@ struct gate {
 };
 
 /* Every take_… reads one thing at `next`. Where the gate builds and it is a value, *ret is the
- * caller's; `null` is NULL. Returns 0, -EBADMSG with `next` at the offence, -ENOMEM. */
+ * caller's; `null` is NULL. Returns 0, -EBADMSG with `next` at the offence, -E2BIG (too many
+ * values), -ENOMEM. */
 static int take_value(struct gate *gate, struct json_object **ret);
 
 static bool at(const struct gate *gate, char c) {
@@ -389,6 +391,8 @@ static int take_value(struct gate *gate, struct json_object **ret) {
     skip_space(gate);
     if (gate->next == gate->end)
         return -EBADMSG;
+    if (gate->values_left-- == 0)
+        return -E2BIG;
     switch (*gate->next) {
     case '{':
     case '[':
@@ -410,10 +414,12 @@ static int take_value(struct gate *gate, struct json_object **ret) {
 
 /* What begins, but for the keys: 128 KiB that nobody reads before they are written are not worth a
  * memset. */
-static void gate_init(struct gate *gate, const char *text, size_t size, bool builds) {
+static void gate_init(
+    struct gate *gate, const char *text, size_t size, size_t max_values, bool builds) {
     gate->start = gate->next = text;
     gate->end = text + size;
     gate->depth = 0;
+    gate->values_left = max_values;
     gate->builds = builds;
     gate->member = NULL;
     gate->keys_escaped = false;
@@ -443,7 +449,7 @@ static int take_text(struct gate *gate, struct json_object **ret) {
 int json_gate_check(const char *text, size_t size, size_t *ret_offset) {
     struct gate CLEANUP(gate_deinit) gate;
     struct json_object *none = NULL;
-    gate_init(&gate, text, size, false);
+    gate_init(&gate, text, size, SIZE_MAX, false);
     int r = take_text(&gate, &none);
     if (r < 0 && ret_offset)
         *ret_offset = (size_t)(gate.next - gate.start);
@@ -451,29 +457,34 @@ int json_gate_check(const char *text, size_t size, size_t *ret_offset) {
 }
 
 /* json-c counts in int; and of long texts, nothing is made before all of it is known to be good. */
-static int check_before(const char *text, size_t size) {
+static int check_before(const char *text, size_t size, size_t max_values) {
     if (size > INT_MAX)
         return -EBADMSG;
-    return size > ONE_PASS_MAX ? json_gate_check(text, size, NULL) : 0;
+    if (size <= ONE_PASS_MAX)
+        return 0;
+    struct gate CLEANUP(gate_deinit) gate;
+    struct json_object *none = NULL;
+    gate_init(&gate, text, size, max_values, false);
+    return take_text(&gate, &none);
 }
 
 int json_gate_parse(const char *text, size_t size, struct json_object **ret) {
-    int r = check_before(text, size);
+    int r = check_before(text, size, SIZE_MAX);
     if (r < 0)
         return r;
     struct gate CLEANUP(gate_deinit) gate;
-    gate_init(&gate, text, size, true);
+    gate_init(&gate, text, size, SIZE_MAX, true);
     return take_text(&gate, ret);
 }
 
 int json_gate_parse_members(
-    const char *text, size_t size, json_gate_member member, void *userdata) {
-    int r = check_before(text, size);
+    const char *text, size_t size, size_t max_values, json_gate_member member, void *userdata) {
+    int r = check_before(text, size, max_values);
     if (r < 0)
         return r;
     struct gate CLEANUP(gate_deinit) gate;
     struct json_object *none = NULL;
-    gate_init(&gate, text, size, true);
+    gate_init(&gate, text, size, max_values, true);
     gate.member = member;
     gate.userdata = userdata;
     skip_space(&gate);

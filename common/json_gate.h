@@ -24,9 +24,12 @@ int json_gate_parse(const char *text, size_t size, struct json_object **ret);
 typedef int (*json_gate_member)(const char *key, struct json_object *value, void *userdata);
 
 /** Parses an object without making one: its members go to `member`, in their order. Only once this
- * has returned 0 are they known to be all there is, each but once. Returns as json_gate_parse(),
- * -EBADMSG for anything but an object too, or what `member` returned. */
-int json_gate_parse_members(const char *text, size_t size, json_gate_member member, void *userdata);
+ * has returned 0 are they known to be all there is, each but once. `max_values`: how many values
+ * there may be in all, arrays, objects and the outermost one counted, since each costs memory and
+ * time whatever its length. Returns as json_gate_parse(), -EBADMSG for anything but an object too,
+ * -E2BIG for too many values, or what `member` returned. */
+int json_gate_parse_members(
+    const char *text, size_t size, size_t max_values, json_gate_member member, void *userdata);
 
 /** Release for a local `struct json_object *`. */
 void json_object_put_ptr(struct json_object **object);

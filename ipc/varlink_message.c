@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <json-c/json_object.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,9 +189,9 @@ static int call_offend(struct varlink_call_parts *call, const char *key) {
 
 int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *ret) {
     *ret = (struct varlink_call_parts){0};
-    int r = json_gate_parse_members(text, size, call_member, ret);
+    int r = json_gate_parse_members(text, size, VARLINK_CALL_MAX_VALUES, call_member, ret);
     if (r < 0)
-        return r;
+        return r == -E2BIG ? -EMSGSIZE : r;
     if (ret->offence)
         return -EINVAL;
     if (!ret->method)
@@ -227,7 +228,7 @@ static int reply_member(const char *key, struct json_object *value, void *userda
 
 int varlink_reply_read(const char *text, size_t size, struct varlink_reply_parts *ret) {
     *ret = (struct varlink_reply_parts){0};
-    int r = json_gate_parse_members(text, size, reply_member, ret);
+    int r = json_gate_parse_members(text, size, SIZE_MAX, reply_member, ret);
     return r == 0 && ret->error && ret->continues ? -EBADMSG : r;
 }
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #define VARLINK_CALL_MAX ((size_t)64 * 1024)    /* bytes of one call, without its NUL */
+#define VARLINK_CALL_MAX_VALUES ((size_t)4096)  /* JSON values of one call */
 #define VARLINK_REPLY_MAX ((size_t)1024 * 1024) /* bytes of one reply, without its NUL */
 
 /* ---- bytes to messages ---- */
@@ -58,8 +59,9 @@ struct varlink_call_parts {
 
 /** Takes a call apart. The types are exact; a key that the protocol does not know, `upgrade: true`,
  * and `more` with `oneway` are refused. Returns 0; -EINVAL where `offence` says what is wrong, and
- * the rest is set as far as it is good; -EBADMSG for what is no JSON object; -ENOMEM. Release the
- * parts with varlink_call_parts_deinit() in any case. */
+ * the rest is set as far as it is good; -EBADMSG for what is no JSON object; -EMSGSIZE past
+ * VARLINK_CALL_MAX_VALUES; -ENOMEM. Release the parts with varlink_call_parts_deinit() in any case.
+ */
 int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *ret);
 void varlink_call_parts_deinit(struct varlink_call_parts *call);
 #define CLEANUP_VARLINK_CALL CLEANUP(varlink_call_parts_deinit)

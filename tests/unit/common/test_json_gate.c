@@ -279,7 +279,7 @@ static void visit_members(const char *name, const char *text, size_t size) {
     CLEANUP_JSON struct json_object *object = NULL;
     bool fits =
         json_gate_parse(text, size, &object) == 0 && json_object_is_type(object, json_type_object);
-    int r = json_gate_parse_members(text, size, collect_member, collected);
+    int r = json_gate_parse_members(text, size, SIZE_MAX, collect_member, collected);
     if (r != (fits ? 0 : -EBADMSG) || (fits && !json_object_equal(object, collected)))
         fail_msg("%s: %d, or other members", name, r);
 }
@@ -296,7 +296,8 @@ static void test_members_end_where_one_says_so(void **state) {
     static const char text[] = "{\"a\":1,\"stop\":{\"b\":2},\"c\":3}";
     CLEANUP_JSON struct json_object *collected = json_object_new_object();
     assert_int_equal(
-        json_gate_parse_members(text, sizeof(text) - 1, collect_member, collected), -ECANCELED);
+        json_gate_parse_members(text, sizeof(text) - 1, SIZE_MAX, collect_member, collected),
+        -ECANCELED);
     assert_int_equal(json_object_object_length(collected), 1);
 }
 
@@ -320,8 +321,28 @@ static void test_nothing_is_made_of_a_long_bad_text(void **state) {
     assert_int_equal(buffer_append_string(&text, "],\"b\":}"), 0);
     members_made = 0;
     assert_int_equal(
-        json_gate_parse_members((char *)text.data, text.size, count_member, NULL), -EBADMSG);
+        json_gate_parse_members((char *)text.data, text.size, SIZE_MAX, count_member, NULL),
+        -EBADMSG);
     assert_int_equal(members_made, 0);
+}
+
+/* Short ones and long ones, which are looked through before. */
+static void test_values_at_the_maximum_and_one_past(void **state) {
+    (void)state;
+    for (int elements = 0; elements <= 4000; elements += 1000) {
+        CLEANUP_BUFFER struct buffer text = BUFFER_INIT(1 << 20);
+        assert_int_equal(buffer_append_string(&text, "{\"a\":[[]"), 0); /* three */
+        for (int i = 0; i < elements; i++)
+            assert_int_equal(buffer_append_string(&text, i % 2 ? ",0" : ",{}"), 0);
+        assert_int_equal(buffer_append_string(&text, "]}"), 0);
+        for (size_t less = 0; less < 2; less++)
+            assert_int_equal(
+                json_gate_parse_members(
+                    (char *)text.data, text.size, (size_t)elements + 3 - less, count_member, NULL),
+                less == 0 ? 0 : -E2BIG);
+    }
+    assert_int_equal(json_gate_parse_members("{}", 2, 1, count_member, NULL), 0);
+    assert_int_equal(json_gate_parse_members("{}", 2, 0, count_member, NULL), -E2BIG);
 }
 
 int main(void) {
@@ -341,6 +362,7 @@ int main(void) {
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_members_end_where_one_says_so),
         cmocka_unit_test(test_nothing_is_made_of_a_long_bad_text),
+        cmocka_unit_test(test_values_at_the_maximum_and_one_past),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,13 +27,16 @@ struct sample {
     bool is_good;
     struct json_object *value;
     unsigned depth;
+    size_t values;
 };
 
-static unsigned depth_of(struct json_object *value) {
+/* Levels of nesting, and how many values there are on the way. */
+static unsigned depth_of(struct json_object *value, size_t *values) {
     unsigned deepest = 0;
+    ++*values;
     if (json_object_is_type(value, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(value); i++) {
-            unsigned depth = depth_of(json_object_array_get_idx(value, i));
+            unsigned depth = depth_of(json_object_array_get_idx(value, i), values);
             deepest = depth > deepest ? depth : deepest;
         }
         return deepest + 1;
@@ -41,7 +44,7 @@ static unsigned depth_of(struct json_object *value) {
     if (json_object_is_type(value, json_type_object)) {
         json_object_object_foreach(value, key, member) {
             (void)key;
-            unsigned depth = depth_of(member);
+            unsigned depth = depth_of(member, values);
             deepest = depth > deepest ? depth : deepest;
         }
         return deepest + 1;
@@ -59,6 +62,11 @@ static void wrap(
 /* Good texts stay good inside others, as far as the depth allows; bad ones never become so. */
 static bool stays_good(const struct sample *sample, unsigned levels) {
     return sample->is_good && sample->depth + levels <= JSON_GATE_MAX_DEPTH;
+}
+
+/* The method is one value more. */
+static bool fits_call(const struct sample *sample, unsigned levels) {
+    return sample->values + levels + 1 <= VARLINK_CALL_MAX_VALUES;
 }
 
 static void expect(const struct sample *sample, int r, int expected, const char *what) {
@@ -79,7 +87,8 @@ static void check_call(const struct sample *sample) {
     struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
     wrap(CALL_ECHO "{\"value\":", sample, "}}", &message);
     int r = varlink_call_read((const char *)message.data, message.size, &parts);
-    expect(sample, r, stays_good(sample, 2) ? 0 : -EBADMSG, "in the parameters of a call");
+    int expected = !stays_good(sample, 2) ? -EBADMSG : fits_call(sample, 2) ? 0 : -EMSGSIZE;
+    expect(sample, r, expected, "in the parameters of a call");
     if (r == 0)
         expect_same(sample, parts.parameters, "call");
 }
@@ -105,7 +114,8 @@ static void check_as_parameters(const struct sample *sample) {
     wrap("{\"method\":\"a.b.C\",\"parameters\":", sample, "}", &call);
     wrap("{\"parameters\":", sample, "}", &reply);
     int r = varlink_call_read((const char *)call.data, call.size, &call_parts);
-    expect(sample, r, !is_good ? -EBADMSG : fits ? 0 : -EINVAL, "as parameters of a call");
+    int expected = !is_good ? -EBADMSG : !fits_call(sample, 1) ? -EMSGSIZE : fits ? 0 : -EINVAL;
+    expect(sample, r, expected, "as parameters of a call");
     if (r == -EINVAL)
         assert_string_equal(call_parts.offence, "parameters");
     r = varlink_reply_read((const char *)reply.data, reply.size, &reply_parts);
@@ -161,7 +171,7 @@ static void check_server(const struct sample *sample) {
     struct buffer CLEANUP_BUFFER call = BUFFER_INIT(JSON_CORPUS_MAX);
     struct buffer CLEANUP_BUFFER answer = BUFFER_INIT(JSON_CORPUS_MAX);
     wrap(CALL_ECHO "{\"value\":", sample, "}}", &call);
-    bool is_good = stays_good(sample, 2) && call.size <= VARLINK_CALL_MAX;
+    bool is_good = stays_good(sample, 2) && fits_call(sample, 2) && call.size <= VARLINK_CALL_MAX;
     int CLEANUP_CLOSE fd = play_connect(&play);
     send_all(fd, &call);
     char chunk[4096];
@@ -191,7 +201,7 @@ static void visit(const char *name, const char *text, size_t size) {
     struct sample sample = {.name = name, .text = text, .size = size};
     sample.is_good = json_gate_parse(text, size, &value) == 0;
     sample.value = value;
-    sample.depth = depth_of(value);
+    sample.depth = depth_of(value, &sample.values);
     check_call(&sample);
     check_reply(&sample);
     check_as_parameters(&sample);

@@ -180,6 +180,21 @@ static void test_parts_of_a_call(void **state) {
         json_object_to_json_string_ext(parts.parameters, JSON_C_TO_STRING_PLAIN), "{\"x\":[1]}");
 }
 
+static void test_values_at_the_maximum_and_one_past(void **state) {
+    (void)state;
+    for (size_t past = 0; past < 2; past++) {
+        struct buffer CLEANUP_BUFFER text = BUFFER_INIT(VARLINK_CALL_MAX);
+        /* the message, its method, its parameters, the array and the first element */
+        buffer_append_string(&text, "{\"method\":\"a.b.C\",\"parameters\":{\"x\":[{}");
+        for (size_t i = 5; i < VARLINK_CALL_MAX_VALUES + past; i++)
+            assert_int_equal(buffer_append_string(&text, ",{}"), 0);
+        buffer_append_string(&text, "]}}");
+        struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
+        int r = varlink_call_read((const char *)text.data, text.size, &parts);
+        assert_int_equal(r, past ? -EMSGSIZE : 0);
+    }
+}
+
 static void test_oneway_is_known_even_of_a_bad_call(void **state) {
     struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
     (void)state;
@@ -300,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_no_calls),
         cmocka_unit_test(test_parts_of_a_call),
+        cmocka_unit_test(test_values_at_the_maximum_and_one_past),
         cmocka_unit_test(test_oneway_is_known_even_of_a_bad_call),
         cmocka_unit_test(test_replies),
         cmocka_unit_test(test_parts_of_a_reply),
