@@ -1,10 +1,14 @@
 /* libs: common */
-/* What the gate accepts, json-c in strict mode must parse; what json-c then writes must pass the
- * gate again and mean the same. What the gate refuses names an offset within the text. */
+/* The gate against json-c's own tokener: what the gate accepts, json-c in strict mode must read as
+ * the same; our writer must give what json-c's gives, and that must pass the gate again. The
+ * members one by one must be those of the object. What the gate refuses names an offset within the
+ * text. */
+#include "common/cleanup.h"
 #include "common/json_gate.h"
+#include "common/json_writer.h"
 
 #include <errno.h>
-#include <json-c/json_tokener.h>
+#include <json-c/json.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,30 +19,82 @@
             abort();                                                                               \
     } while (0)
 
+/* Between values, past ONE_PASS_MAX of the gate, so that the fuzzer sees both of its ways. */
+#define LONG_SPACE 2048
+
+static struct json_object *parse_by_tokener(const char *text, size_t size) {
+    struct json_tokener *tokener = json_tokener_new();
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    struct json_object *object = json_tokener_parse_ex(tokener, text, (int)size);
+    if (!object && json_tokener_get_error(tokener) == json_tokener_continue)
+        object = json_tokener_parse_ex(tokener, "", 1); /* the NUL ends a bare number */
+    CHECK(json_tokener_get_error(tokener) == json_tokener_success);
+    json_tokener_free(tokener);
+    return object;
+}
+
+/* The text that json-c writes, which our writer must write too. */
+static const char *write_both(struct json_object *object, struct buffer *ret) {
+    size_t size;
+    const char *text = json_object_to_json_string_length(
+        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    CHECK(text && json_write(ret, object) == 0);
+    CHECK(ret->size == size && memcmp(ret->data, text, size) == 0);
+    return text;
+}
+
+static void check_accepted(const char *text, size_t size, struct json_object *object) {
+    struct buffer CLEANUP_BUFFER written = BUFFER_INIT(1 << 24);
+    struct buffer CLEANUP_BUFFER expected_written = BUFFER_INIT(1 << 24);
+    CLEANUP_JSON struct json_object *expected = parse_by_tokener(text, size);
+    CHECK(json_object_equal(object, expected));
+    CHECK(strcmp(write_both(object, &written), write_both(expected, &expected_written)) == 0);
+
+    CLEANUP_JSON struct json_object *again = NULL;
+    CHECK(json_gate_parse((const char *)written.data, written.size, &again) == 0);
+    CHECK(json_object_equal(object, again));
+}
+
+static int collect(const char *key, struct json_object *value, void *userdata) {
+    CHECK(json_object_object_add(userdata, key, value) == 0);
+    return 0;
+}
+
+/* Any offence, and any text that is no object, is refused here too. */
+static void check_members(const char *text, size_t size, int r, struct json_object *object) {
+    CLEANUP_JSON struct json_object *members = json_object_new_object();
+    bool fits = r == 0 && json_object_is_type(object, json_type_object);
+    CHECK(json_gate_parse_members(text, size, SIZE_MAX, collect, members) == (fits ? 0 : -EBADMSG));
+    CHECK(!fits || json_object_equal(object, members));
+}
+
+static void check_long(const char *text, size_t size, int r, struct json_object *object) {
+    char *longer = malloc(LONG_SPACE + size);
+    CHECK(longer);
+    memset(longer, ' ', LONG_SPACE);
+    if (size > 0)
+        memcpy(longer + LONG_SPACE, text, size);
+    CLEANUP_JSON struct json_object *same = NULL;
+    CHECK(json_gate_parse(longer, LONG_SPACE + size, &same) == r);
+    CHECK(json_object_equal(object, same));
+    free(longer);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *text = (const char *)data;
     size_t offset = SIZE_MAX;
-
     int r = json_gate_check(text, size, &offset);
     CHECK(r == 0 || r == -EBADMSG);
     CHECK((r == 0) == (offset == SIZE_MAX));
     CHECK(r == 0 || offset <= size);
 
-    struct json_object *object = NULL;
+    CLEANUP_JSON struct json_object *object = NULL;
     CHECK(json_gate_parse(text, size, &object) == r);
-    if (r < 0)
-        return 0;
-
-    size_t again_size;
-    const char *again = json_object_to_json_string_length(
-        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &again_size);
-    CHECK(again && strlen(again) == again_size);
-    struct json_object *second = NULL;
-    CHECK(json_gate_parse(again, again_size, &second) == 0);
-    CHECK(json_object_equal(object, second));
-    json_object_put(second);
-    json_object_put(object);
+    if (r == 0)
+        check_accepted(text, size, object);
+    check_members(text, size, r, object);
+    check_long(text, size, r, object);
     return 0;
 }

@@ -1,14 +1,15 @@
 /* libs: common ipc */
 /* Arbitrary bytes from a local peer: through the message layer in two different cuts, which must
- * agree, and through a server on a socket pair, whose answers must be well-formed and no more than
- * the calls. The first byte of the input is the cut. */
+ * agree; as calls, which must be the same when they are written and read again; and through a
+ * server on a socket pair, whose answers must be well-formed and no more than the calls. The first
+ * byte of the input is the cut. */
 #include "ipc/varlink_message.h"
 #include "ipc/varlink_server.h"
 
 #include "common/cleanup.h"
-#include "common/json_gate.h"
 #include "common/log.h"
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,39 @@ static void check_cuts(const uint8_t *data, size_t size, size_t step) {
         abort();
 }
 
+/* ---- calls ---- */
+
+static bool calls_are_equal(
+    const struct varlink_call_parts *left, const struct varlink_call_parts *right) {
+    return strcmp(left->method, right->method) == 0 && left->more == right->more &&
+           left->oneway == right->oneway && json_object_equal(left->parameters, right->parameters);
+}
+
+static void check_call(const char *text, size_t size) {
+    struct varlink_call_parts CLEANUP_VARLINK_CALL call;
+    int r = varlink_call_read(text, size, &call);
+    if ((r == -EINVAL) != (call.offence && r != -EBADMSG && r != -EMSGSIZE))
+        abort();
+    if (r < 0)
+        return;
+    struct buffer CLEANUP_BUFFER again = BUFFER_INIT(1 << 20);
+    struct varlink_call_parts CLEANUP_VARLINK_CALL second;
+    if (varlink_call_write(&again, call.method, call.parameters, call.more, call.oneway) < 0 ||
+        varlink_call_read((const char *)again.data, again.size, &second) < 0 ||
+        !calls_are_equal(&call, &second))
+        abort();
+}
+
+static void check_calls(const uint8_t *data, size_t size) {
+    const uint8_t *end;
+    while (size > 0 && (end = memchr(data, 0, size))) {
+        size_t length = (size_t)(end - data);
+        check_call((const char *)data, length);
+        data += length + 1;
+        size -= length + 1;
+    }
+}
+
 /* ---- the server ---- */
 
 /* Reads what has come; aborts at an answer that is not one. Returns how many ended a call. */
@@ -158,6 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     size_t step = (size_t)data[0] + 1;
     check_cuts(data + 1, size - 1, step);
+    check_calls(data + 1, size - 1);
     check_server(data + 1, size - 1, step);
     return 0;
 }
