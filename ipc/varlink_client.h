@@ -55,11 +55,11 @@ int varlink_stream_open(
     const char *path, uid_t peer_uid, int timeout_ms, struct varlink_stream **ret);
 struct varlink_stream *varlink_stream_free(struct varlink_stream *stream);
 
-/** The same over a descriptor that is connected already, whoever is at its other end: owns `fd`
- * (non-blocking) from the call on. Returns 0 or -ENOMEM. */
+/** The same over a descriptor that is connected already, whoever is at its other end: owns `fd`,
+ * a socket, from the call on, and lets it block. Returns 0 or a negative errno. */
 int varlink_stream_open_fd(int fd, int timeout_ms, struct varlink_stream **ret);
 
-/** Its descriptor, for who carries bytes and not messages; it stays the stream's. */
+/** Its descriptor, which blocks, for who carries bytes and not messages; it stays the stream's. */
 int varlink_stream_fd(const struct varlink_stream *stream);
 
 /** Sends one call. Owns `parameters`. Returns 0, -EMSGSIZE, -ENOMEM, -ETIMEDOUT, -ECONNRESET. */

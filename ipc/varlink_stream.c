@@ -8,6 +8,7 @@
 #include "common/json_gate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -92,8 +93,26 @@ int varlink_stream_open(
     return uid == peer_uid ? varlink_stream_open_fd(TAKE_FD(fd), timeout_ms, ret) : -EPERM;
 }
 
+/* One call of the kernel waits and reads: poll() before recv() would wake up later, by a quarter of
+ * a round trip. */
+static int stream_let_block(int fd, int timeout_ms) {
+    struct timeval timeout = {0}; /* for ever */
+    if (timeout_ms > 0) {
+        timeout.tv_sec = timeout_ms / 1000;
+        timeout.tv_usec = timeout_ms % 1000 * 1000;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) < 0)
+        return -errno;
+    return 0;
+}
+
 int varlink_stream_open_fd(int fd, int timeout_ms, struct varlink_stream **ret) {
     int CLEANUP_CLOSE owned = fd;
+    int r = stream_let_block(fd, timeout_ms);
+    if (r < 0)
+        return r;
     struct varlink_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return -ENOMEM;
@@ -123,7 +142,7 @@ int varlink_stream_fd(const struct varlink_stream *stream) {
 static int stream_write(struct varlink_stream *stream, const char *text, size_t size) {
     int64_t deadline = 0; /* most is gone before there is a need to look at the clock */
     while (size > 0) {
-        ssize_t written = send(stream->fd, text, size, MSG_NOSIGNAL);
+        ssize_t written = send(stream->fd, text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (written >= 0) {
             text += written;
             size -= (size_t)written;
@@ -178,26 +197,31 @@ static int stream_take_reply(
     return 0;
 }
 
+/* Waits for bytes and feeds them. The first wait for a message is in recv(), whose time is known;
+ * the others have less. */
+static int stream_read(struct varlink_stream *stream, bool is_first, int64_t deadline) {
+    bool blocks = is_first && stream->timeout_ms != 0;
+    int r = blocks ? 0 : stream_wait(stream, POLLIN, deadline);
+    if (r < 0)
+        return r;
+    ssize_t size = recv(stream->fd, stream->chunk, sizeof stream->chunk, blocks ? 0 : MSG_DONTWAIT);
+    if (size == 0)
+        return -ECONNRESET;
+    if (size < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    return varlink_reader_feed(&stream->reader, stream->chunk, (size_t)size);
+}
+
 /* Reads until a message is complete. Returns 1 with it, or a negative errno. */
 static int stream_next(struct varlink_stream *stream, const char **ret, size_t *ret_size) {
     int64_t deadline = stream_deadline(stream->timeout_ms);
-    for (;;) {
+    for (bool is_first = true;; is_first = false) {
         int r = varlink_reader_next(&stream->reader, ret, ret_size);
-        if (r == 0)
-            r = varlink_reader_settle(&stream->reader);
-        else
+        if (r != 0)
             return r;
+        r = varlink_reader_settle(&stream->reader);
         if (r == 0)
-            r = stream_wait(stream, POLLIN, deadline);
-        if (r < 0)
-            return r;
-        ssize_t size = recv(stream->fd, stream->chunk, sizeof stream->chunk, 0);
-        if (size == 0)
-            return -ECONNRESET;
-        if (size < 0 && errno != EAGAIN && errno != EINTR)
-            return -errno;
-        if (size > 0)
-            r = varlink_reader_feed(&stream->reader, stream->chunk, (size_t)size);
+            r = stream_read(stream, is_first, deadline);
         if (r < 0)
             return r;
     }
