@@ -383,7 +383,13 @@ def measure_hostile(results: Results) -> None:
 # --- the local IPC -------------------------------------------------------------------------------------------------------------------
 
 def measure_ipc(results: Results) -> None:
-    ipc_parts.measure_round_trips(results, programs.build_dir() / "bench" / "ipc_bench", 2 * N)
+    """The daemon that is watched is enrolled, with one user who has a certificate."""
+    program = programs.build_dir() / "bench" / "ipc_bench"
+    ipc_parts.measure_round_trips(results, program, 2 * N)
+    with fresh("alice") as made:
+        switch(made.server, "on")
+        made.device.wait_user("alice", state="installed")
+        ipc_parts.measure_monitor(results, program, made.device, N)
 
 
 # --- the others ----------------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,12 @@
  * processor, and else each has its own. Prints JSON: per size of text, placement and side the
  * least, the median and the 99th percentile of all trips, and the median of each round; how the
  * medians relate to the raw socket's and to sd-bus's; calls per second with some in flight.
- * ipc_bench [ROUNDS [TRIPS]] */
+ * ipc_bench [ROUNDS [TRIPS]]
+ * With a socket's path, it measures the round trips of one method of whatever listens there.
+ * ipc_bench SOCKET METHOD TRIPS */
 #include "ipc_bench.h"
+
+#include "ipc/varlink_client.h"
 
 #include "common/cleanup.h"
 #include "common/json_fields.h"
@@ -231,6 +235,37 @@ static struct json_object *size_report(struct lane *lanes) {
     return object;
 }
 
+/* ---- another's service ---- */
+
+static void foreign_call(struct varlink_stream *stream, const char *method) {
+    struct json_object *parameters;
+    char *error;
+    bool continues;
+    IPC_BENCH_CHECK(varlink_stream_send(stream, method, NULL, false, false) == 0);
+    IPC_BENCH_CHECK(varlink_stream_receive(stream, &parameters, &error, &continues) == 0);
+    IPC_BENCH_CHECK(!error);
+    json_object_put(parameters);
+}
+
+static void measure_foreign(const char *path, const char *method) {
+    struct samples samples = {.ns = calloc(trips, sizeof(int64_t))};
+    struct varlink_stream *stream;
+    IPC_BENCH_CHECK(samples.ns && varlink_stream_open(path, geteuid(), 30000, &stream) == 0);
+    for (unsigned i = 0; i < WARM_UP; i++)
+        foreign_call(stream, method);
+    while (samples.count < trips) {
+        int64_t begin = now_ns();
+        foreign_call(stream, method);
+        samples.ns[samples.count++] = now_ns() - begin;
+    }
+    struct json_object *figures = json_object_new_object();
+    rounds = 1;
+    samples_report(&samples, figures);
+    puts(json_object_to_json_string(figures));
+    json_object_put(figures);
+    varlink_stream_free(stream);
+}
+
 static unsigned argument(const char *text, unsigned maximum) {
     unsigned long value = strtoul(text, NULL, 10);
     IPC_BENCH_CHECK(value > 0 && value <= maximum);
@@ -250,6 +285,11 @@ static void run_rounds(void) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 4 && argv[1][0] == '/') {
+        trips = argument(argv[3], MAX_TRIPS);
+        measure_foreign(argv[1], argv[2]);
+        return 0;
+    }
     if (argc > 1)
         rounds = argument(argv[1], MAX_ROUNDS);
     if (argc > 2)
