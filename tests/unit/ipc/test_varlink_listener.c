@@ -66,8 +66,10 @@ static unsigned turns_in(uint64_t ms) {
     uv_timer_init(&play.loop, &timer);
     timer.data = &over;
     uv_timer_start(&timer, wake_up, ms, 0);
-    for (; !over; turns++)
+    while (!over) {
         uv_run(&play.loop, UV_RUN_ONCE);
+        turns++;
+    }
     uv_run(&play.loop, UV_RUN_NOWAIT);
     return turns;
 }
