@@ -3,6 +3,7 @@
  * shown within its bounds. */
 #include "daemon/agent_answers.h"
 
+#include "common/cleanup.h"
 #include "common/json_gate.h"
 
 #include <stdint.h>
