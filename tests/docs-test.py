@@ -4,6 +4,7 @@
 Each finding is a line; any finding fails. `docs-test.py --write` renews the table of man/devtrust-codes.7 from the table of reasons.
 """
 import json
+import math
 import pathlib
 import re
 import subprocess
@@ -103,6 +104,28 @@ def check_method_table() -> None:
             finding(f"docs/IPC.md says of {name}: {line[0]}; the daemon: {'root' if root else 'anyone'}, {deadline}, {size}")
 
 
+def check_limits() -> None:
+    """The table of limits has the server's numbers."""
+    text = read("ipc/varlink_server.c").partition("varlink_limits_default = {")[2].partition("};")[0]
+    limit = {name: math.prod(map(int, value.split(" * ")))
+             for name, value in re.findall(r"\.(\w+) = (?:\(size_t\))?(\d+(?: \* \d+)*)", text)}
+    rate = {name: values for name, *values in re.findall(r"\.(\w+) = \{\.per_s = (\d+), \.burst = (\d+)\}", text)}
+    document = read("docs/IPC.md")
+    for row in (f"connections of one uid | {limit['connections_per_uid']} |",
+                f"connections in all | {limit['connections']},",
+                "new connections of one uid | {} a second, after {} at once".format(*rate["connects_per_uid"]),
+                "messages of one uid | {} a second, after {} at once".format(*rate["messages_per_uid"]),
+                f"the first message | {limit['first_message_ms'] // 1000} s ",
+                f"a message that has begun | {limit['partial_message_ms'] // 1000} s ",
+                f"idleness | {limit['idle_ms'] // 1000} s ",
+                f"calls not answered on one connection | {limit['outstanding_per_connection']} |",
+                f"calls not answered of one uid | {limit['outstanding_per_uid']} |",
+                f"bytes that the peer has not read, of one connection | {limit['write_queue_bytes'] >> 20} MiB |",
+                f"bytes in flight of one uid: kept of messages, and not read | {limit['bytes_per_uid'] >> 20} MiB |"):
+        if row not in document:
+            finding(f"docs/IPC.md, limits: not found: {row}")
+
+
 # ---- devtrustctl ----
 
 def check_commands() -> None:
@@ -163,6 +186,7 @@ def main() -> int:
     check_codes("--write" in sys.argv)
     check_interfaces()
     check_method_table()
+    check_limits()
     check_commands()
     check_pages()
     for line in findings:
