@@ -43,10 +43,15 @@ int ctl_fail_with(
     if (ctl->json && fail_as_json(ctl, code, text, detail, remedy) == 0)
         return status;
     char safe_text[TEXT_SAFE_SIZE], safe_detail[TEXT_SAFE_SIZE], safe_remedy[TEXT_SAFE_SIZE];
+    bool has_detail = detail && *detail;
+    bool is_sentence = *text && text[strlen(text) - 1] == '.'; /* the detail stands after it */
     fprintf(
-        ctl->err, "devtrustctl%s%s: %s%s%s\n", ctl->command ? " " : "",
-        ctl->command ? ctl->command : "", text_safe(text, safe_text), detail && *detail ? " " : "",
-        text_safe(detail, safe_detail));
+        ctl->err, "devtrustctl%s%s: %s%s%s%s\n", ctl->command ? " " : "",
+        ctl->command ? ctl->command : "", text_safe(text, safe_text),
+        !has_detail   ? ""
+        : is_sentence ? " ("
+                      : " ",
+        text_safe(detail, safe_detail), has_detail && is_sentence ? ")" : "");
     if (remedy && *remedy)
         fprintf(ctl->err, "%s\n", text_safe(remedy, safe_remedy));
     return status;
