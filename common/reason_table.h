@@ -195,6 +195,6 @@ REASON(FILE_EXISTS, "file-exists", 2, "The file exists already; nothing is ever 
 REASON(NOT_PERMITTED, "not-permitted", 4, "This needs root.", "Run it with sudo.")
 REASON(BUSY, "busy", 1, "Another operation of this kind is running.", "Try again in a moment.")
 REASON(NO_SUCH_USER, "no-such-user", 1, "No managed user of that name on this device.", "Run: devtrustctl status.")
-REASON(NO_CERTIFICATE, "no-certificate", 1, "There is no certificate of ours.", "Run: devtrustctl status.")
+REASON(NO_CERTIFICATE, "no-certificate", 1, "There is no certificate of ours.", "Run: devtrustctl repair.")
 REASON(NO_CONSOLE_USER, "no-console-user", 1, "Nobody is active at this machine's screen (seat0).",
     "Name the user: devtrustctl cert show --user NAME.")

@@ -114,7 +114,7 @@ static void test_none(void **state) {
     assert_string_equal(none.out, "");
     assert_string_equal(
         none.err, "devtrustctl cert show: There is no certificate of ours.\n"
-                  "Run: devtrustctl status.\n");
+                  "Run: devtrustctl repair.\n");
     struct result CLEANUP_RESULT json = run("cert show --json --socket @");
     assert_int_equal(json.status, CTL_NO);
     assert_string_equal(json.out, "{\"certificates\":[],\"missing\":[]}\n");
