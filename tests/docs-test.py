@@ -142,6 +142,27 @@ def check_commands() -> None:
             finding(f"man/devtrustctl.1 does not say what exit status {status} means")
 
 
+def check_ids() -> None:
+    """Of doctor: those that the interfaces list, and those that the code has besides."""
+    found = set()
+    for path in [*(ROOT / "daemon").glob("*_checks.c"), ROOT / "daemon/checks.c", ROOT / "ipc/ctl/daemon_checks.c", ROOT / "daemon/repair.c"]:
+        found |= set(re.findall(r'\.id = "([a-z-]+)"', path.read_text(encoding="utf-8")))
+    device = re.search(r"# One thing that was looked at\. id: (.*?)subject:", read("ipc/io.devtrust.Device.varlink"), re.S)
+    agent = re.search(r"# One thing that was looked at\. id: (.*?)detail:", read("ipc/io.devtrust.Agent.varlink"), re.S)
+    if not device or not agent:
+        finding("docs-test.py does not find the ids of checks in the interfaces")
+        return
+    listed = set(re.findall(r"[a-z]+(?:-[a-z]+)+", agent[1])) | {"store", "daemon", "versions"}
+    listed |= set(re.findall(r"(?<=[ \n])([a-z]+(?:-[a-z]+)*)(?=[,;.])", device[1]))
+    manual = read("man/devtrustctl.1").partition(".SH CHECKS")[2].partition(".SH OPTIONS")[0].replace("\\-", "-")
+    named = set(re.findall(r"^\.B ([a-z-]+)$", manual, re.M)) - {"doctor"}
+    for name in sorted(found | listed):
+        if name not in named:
+            finding(f"man/devtrustctl.1, CHECKS, does not name {name}")
+    for name in sorted(named - found - listed):
+        finding(f"man/devtrustctl.1, CHECKS, names {name}, which there is not")
+
+
 # ---- codes ----
 
 def escaped(text: str) -> str:
@@ -188,6 +209,7 @@ def main() -> int:
     check_method_table()
     check_limits()
     check_commands()
+    check_ids()
     check_pages()
     for line in findings:
         print(line)
