@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -117,6 +118,15 @@ static int watch_with(const char *user, int64_t uid, const char *method) {
     return watch();
 }
 
+/* The loop is not let wait: a timer that is due runs before the loop waits, and nothing else may
+ * come after what it brings. */
+static void turn_until_readable(int fd) {
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    do
+        uv_run(&t.loop, UV_RUN_NOWAIT);
+    while (poll(&readable, 1, 1) == 0);
+}
+
 /* The next reply's parameters, as the loop brings them. */
 static struct json_object *next(int fd) {
     static char text[2 * 1024 * 1024];
@@ -125,7 +135,7 @@ static struct json_object *next(int fd) {
         ssize_t n = recv(fd, text + size, 1, MSG_DONTWAIT);
         if (n < 0) {
             assert_int_equal(errno, EAGAIN);
-            uv_run(&t.loop, UV_RUN_ONCE);
+            turn_until_readable(fd);
         } else {
             assert_int_equal(n, 1);
             if (text[size++] == '\0')
