@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +44,25 @@ static const char *write_both(struct json_object *object, struct buffer *ret) {
     return text;
 }
 
+/* json-c 0.16 looks at the character of a pair as if it could be a surrogate itself, and makes
+ * U+FFFD of U+1DE01 and many others: it is no judge of pairs. */
+static bool has_pair(const char *text, size_t size) {
+    for (size_t i = 0; i + 3 < size; i++)
+        if (text[i] == '\\' && text[i + 1] == 'u' && (text[i + 2] | 0x20) == 'd' &&
+            strchr("89abAB", text[i + 3]))
+            return true;
+    return false;
+}
+
 static void check_accepted(const char *text, size_t size, struct json_object *object) {
     struct buffer CLEANUP_BUFFER written = BUFFER_INIT(1 << 24);
     struct buffer CLEANUP_BUFFER expected_written = BUFFER_INIT(1 << 24);
-    CLEANUP_JSON struct json_object *expected = parse_by_tokener(text, size);
-    CHECK(json_object_equal(object, expected));
-    CHECK(strcmp(write_both(object, &written), write_both(expected, &expected_written)) == 0);
+    const char *text_written = write_both(object, &written);
+    if (!has_pair(text, size)) {
+        CLEANUP_JSON struct json_object *expected = parse_by_tokener(text, size);
+        CHECK(json_object_equal(object, expected));
+        CHECK(strcmp(text_written, write_both(expected, &expected_written)) == 0);
+    }
 
     CLEANUP_JSON struct json_object *again = NULL;
     CHECK(json_gate_parse((const char *)written.data, written.size, &again) == 0);
