@@ -7,6 +7,10 @@
 
 #define IPC_BENCH_WINDOW 16 /* calls in flight: as many as the product's server takes */
 
+/* How many more to send, with so many in flight: all at once, when half of them are answered. */
+#define IPC_BENCH_REFILL(in_flight_)                                                               \
+    ((in_flight_) > IPC_BENCH_WINDOW / 2 ? 0 : IPC_BENCH_WINDOW - (in_flight_))
+
 /* How the two processes of a side reach each other; made before the fork. */
 struct ipc_bench_link {
     int client_fd, server_fd; /* -1: the client connects to `path` */

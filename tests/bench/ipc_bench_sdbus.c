@@ -75,7 +75,8 @@ static void sdbus_pipeline(void *peer, const char *text, unsigned calls) {
     struct sdbus_pipeline pipeline = {.text = text};
     unsigned sent = 0;
     while (pipeline.answered < calls) {
-        for (; sent < calls && sent - pipeline.answered < IPC_BENCH_WINDOW; sent++)
+        unsigned more = IPC_BENCH_REFILL(sent - pipeline.answered);
+        for (; sent < calls && more > 0; sent++, more--)
             IPC_BENCH_CHECK(
                 sd_bus_call_method_async(
                     peer, NULL, NULL, "/", INTERFACE, "Echo", sdbus_answered, &pipeline, "s",

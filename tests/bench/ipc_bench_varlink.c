@@ -118,7 +118,8 @@ static void varlink_call(void *peer, const char *text) {
 static void varlink_pipeline(void *peer, const char *text, unsigned calls) {
     unsigned sent = 0;
     for (unsigned answered = 0; answered < calls; answered++) {
-        for (; sent < calls && sent - answered < IPC_BENCH_WINDOW; sent++)
+        unsigned more = IPC_BENCH_REFILL(sent - answered);
+        for (; sent < calls && more > 0; sent++, more--)
             varlink_send(peer, text);
         varlink_receive(peer, text);
     }
@@ -155,7 +156,9 @@ static void uv_calls(struct uv_peer *peer, const char *text, unsigned calls, uns
     peer->text = text;
     peer->answered = 0;
     while (peer->answered < calls) {
-        for (; sent < calls && sent - peer->answered < window; sent++)
+        unsigned more =
+            window == 1 ? 1 - (sent - peer->answered) : IPC_BENCH_REFILL(sent - peer->answered);
+        for (; sent < calls && more > 0; sent++, more--)
             IPC_BENCH_CHECK(
                 varlink_client_call(
                     peer->client, METHOD, varlink_parameters(text), false, uv_answered, peer) == 0);

@@ -2,6 +2,7 @@
 and what callers of the real daemon pay while somebody watches."""
 import contextlib
 import json
+import os
 import pathlib
 import subprocess
 from typing import Any, Iterator
@@ -72,9 +73,13 @@ def monitor(device: world.Device) -> Iterator[None]:
 
 
 def measure_monitor(results: Any, program: pathlib.Path, device: world.Device, rounds: int) -> None:
-    """In each round alone and watched, one after the other."""
+    """In each round alone and watched, one after the other; daemon and caller each on a processor of its own, the monitor on any."""
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(device.program.pid, {processors[-1]})
+
     def median(method: str) -> float:
-        done = subprocess.run([str(program), str(device.socket), method, str(WATCHED_TRIPS)], capture_output=True, text=True, check=False)
+        done = subprocess.run([str(program), str(device.socket), method, str(WATCHED_TRIPS)], capture_output=True, text=True, check=False,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {processors[0]}))
         assert done.returncode == 0, done.stderr
         return float(json.loads(done.stdout)["median_us"])
     alone: dict[str, list[float]] = {name: [] for name in WATCHED}
