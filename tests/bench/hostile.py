@@ -1,4 +1,5 @@
 """What bench.py measures of an honest user's calls while eight others flood the daemon: they on one processor, daemon and caller on the other."""
+import contextlib
 import os
 import time
 from typing import Any
@@ -46,11 +47,14 @@ def measure(results: Any, rounds: int) -> None:
     samples: dict[str, list[float]] = {name: [] for name in NAMES}
     theirs, ours = 0, os.cpu_count() - 1
     made = world.World()
-    before = os.sched_getaffinity(0)
+    before, usual = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
     try:
         device = made.add_device().start()
-        os.sched_setaffinity(device.program.pid, {ours})
-        os.sched_setaffinity(0, {ours})
+        for pid in (device.program.pid, 0):
+            os.sched_setaffinity(pid, {ours})
+            # the daemon's own delays are asked for, not those of whatever else this processor has to do
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, pid, -20)
         for _ in range(rounds):
             with varlink.Connection(device.socket, HONEST) as honest, varlink.Connection(device.socket) as root:
                 note(samples, "quiet", percentiles(honest))
@@ -59,6 +63,7 @@ def measure(results: Any, rounds: int) -> None:
                     note(samples, "hostile", percentiles(honest))
     finally:
         os.sched_setaffinity(0, before)
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
         made.end()
     for name, values in samples.items():
         results.add(name, values, "us")

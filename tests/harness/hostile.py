@@ -191,6 +191,8 @@ def crowd(path: str | os.PathLike[str], kinds: list[tuple[str, int]], cpu: int |
                 try:
                     if cpu is not None:
                         os.sched_setaffinity(0, {cpu})
+                    with contextlib.suppress(OSError):
+                        os.setpriority(os.PRIO_PROCESS, 0, 0)  # whatever its parent has
                     null = os.open("/dev/null", os.O_WRONLY)
                     os.dup2(null, 1)
                     os.setgroups([])
