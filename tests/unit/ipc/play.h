@@ -189,7 +189,26 @@ __attribute__((unused)) static void play_stop(struct play *play) {
     assert_int_equal(uv_loop_close(&play->loop), 0);
 }
 
+/** One more reply of the open stream. */
+__attribute__((unused)) static void play_notify(struct play *play, int64_t number) {
+    struct json_object *parameters = json_object_new_object();
+    assert_int_equal(json_fields_add_int(parameters, "number", number), 0);
+    varlink_call_notify(play->count, parameters);
+}
+
 /* ---- a raw peer ---- */
+
+/* What goes over the wire, with '|' for each NUL. */
+#define ECHO_CALL(value_)                                                                          \
+    "{\"method\":\"io.test.Play.Echo\",\"parameters\":{\"value\":\"" value_ "\"}}|"
+#define ECHOED(value_) "{\"parameters\":{\"value\":\"" value_ "\"}}|"
+#define CALL(name_) "{\"method\":\"io.test.Play." name_ "\"}|"
+#define MORE(name_) "{\"method\":\"io.test.Play." name_ "\",\"more\":true}|"
+#define ONEWAY(name_) "{\"method\":\"io.test.Play." name_ "\",\"oneway\":true}|"
+#define INVALID(name_)                                                                             \
+    "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name_   \
+    "\"}}|"
+#define ERROR(name_) "{\"error\":\"org.varlink.service." name_ "\",\"parameters\":{}}|"
 
 __attribute__((unused)) static int play_connect(struct play *play) {
     int fds[2];

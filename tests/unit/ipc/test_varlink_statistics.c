@@ -109,18 +109,12 @@ static void test_a_oneway_call_has_an_answer_that_is_not_sent(void **state) {
     assert_string_equal(play_received(fd), "");
 }
 
-static void notify_number(int64_t number) {
-    struct json_object *parameters = json_object_new_object();
-    assert_int_equal(json_fields_add_int(parameters, "number", number), 0);
-    varlink_call_notify(play.count, parameters);
-}
-
 static void test_a_stream(void **state) {
     int fd = play_connect(&play);
     (void)state;
     seen[0] = '\0';
     play_send(&play, fd, "{\"method\":\"io.test.Play.Count\",\"more\":true}|");
-    notify_number(1);
+    play_notify(&play, 1);
     assert_seen("call #1 io.test.Play.Count more {} 44 bytes after 0\n"
                 "reply #1 io.test.Play.Count more continues {\"number\":1} 45 bytes\n");
     close(fd);
@@ -151,7 +145,7 @@ static void test_a_refused_connection(void **state) {
 static void watch_and_notify(const struct varlink_event *event, void *userdata) {
     see(event, userdata);
     if (play.count)
-        notify_number(7);
+        play_notify(&play, 7);
 }
 
 static void test_what_the_observer_causes_is_not_shown_to_it(void **state) {
@@ -258,10 +252,10 @@ static void test_a_stream_counts_until_its_first_answer(void **state) {
     int fd = play_connect(&play);
     (void)state;
     play_send(&play, fd, "{\"method\":\"io.test.Play.Count\",\"more\":true}|");
-    notify_number(1);
+    play_notify(&play, 1);
     int64_t first = counted("io.test.Play.Count").max_us;
     pass(20);
-    notify_number(2);
+    play_notify(&play, 2);
     assert_int_equal(counted("io.test.Play.Count").max_us, first);
     assert_int_equal(counted("io.test.Play.Count").open, 1);
     close(fd);
@@ -343,7 +337,7 @@ static void on_drained(struct varlink_call *call, void *userdata) {
 static int64_t fill(void) {
     int64_t number = 0;
     while (!varlink_call_is_congested(play.count))
-        notify_number(++number);
+        play_notify(&play, ++number);
     return number;
 }
 
@@ -364,7 +358,7 @@ static void test_a_stream_learns_when_its_peer_has_read(void **state) {
     varlink_server_set_observer(play.server, NULL, NULL);
     play_send(&play, fd, "{\"method\":\"io.test.Play.Count\",\"more\":true}|");
     varlink_call_on_drained(play.count, on_drained, &play);
-    notify_number(0);
+    play_notify(&play, 0);
     assert_int_equal(drained, 0); /* it went out at once */
     assert_int_equal(empty(fd), 1);
     for (unsigned round = 1; round <= 2; round++) {
@@ -378,8 +372,8 @@ static void test_a_stream_learns_when_its_peer_has_read(void **state) {
     }
     varlink_call_on_drained(play.count, NULL, NULL);
     int64_t sent = fill();
-    notify_number(-1);
-    notify_number(-2);
+    play_notify(&play, -1);
+    play_notify(&play, -2);
     assert_int_equal(empty(fd), sent + 1);
     assert_int_equal(drained, 2);
 }
