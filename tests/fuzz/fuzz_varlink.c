@@ -64,6 +64,8 @@ __attribute__((constructor)) static void start(void) {
     options.limits.message_bytes = MESSAGE_MAX;
     /* a peer that leaves behind a full queue is noticed when the call before it is over */
     options.limits.connections_per_uid = options.limits.connections = 65536;
+    options.limits.messages_per_uid = options.limits.connects_per_uid =
+        (struct rate){1000000000, 1000000000};
     log_init("fuzz_varlink", LOG_LEVEL_ERROR);
     if (uv_loop_init(&loop) != 0 || varlink_server_new(&loop, &options, &server) != 0)
         abort();
