@@ -25,25 +25,27 @@ static const struct json_field answer_table[] = {
     JSON_FIELD(struct answer, detail, "detail", JSON_FIELD_STRING, false, 0, MAX_DETAIL),
 };
 
-/* What is said where all is well, and where there is nothing to look at. */
+/* What is said where all is well, and where there is nothing to look at. `is_said`: the agent's
+ * detail would only say it again. */
 static const struct words {
     const char *id, *good, *nothing;
+    bool is_said;
 } words[] = {
-    {"store", "It is there and can be used.", "There is none, and none is needed."},
-    {"store-certificate", "A certificate of ours is there.", "None is to be there now."},
-    {"store-key", "The certificate's key is there; a test signature was good.",
-     "There is no certificate whose key could be tried."},
-    {"store-single", "One certificate and one key of ours, no more.",
-     "There is nothing of ours to count."},
-    {"store-expiry", "The certificate is good for long enough.",
-     "There is no certificate that could expire."},
+    {"store", "It can be used.", "There is none, and none is needed.", false},
+    {"store-certificate", "It holds our certificate.", "None is to be there now.", false},
+    {"store-key", "The key is there and signs.",
+     "There is no certificate whose key could be tried.", true},
+    {"store-single", "One certificate and one key of ours.", "There is nothing of ours to count.",
+     false},
+    {"store-expiry", "Its certificate is good for long enough.",
+     "There is no certificate that could expire.", false},
     {"browser-store", "It reads certificates where they are put.",
-     "It is installed, but this user has not used it."},
-    {"browser-restart", "It needs no restart to see the certificate.", "It is not running."},
-    {"home-disk", "The home has enough free space.", "There is no home to look at."},
-    {"home-permissions", "What is ours in the home is the user's alone.",
-     "There is nothing of ours in the home."},
-    {"agent-record", "The agent's record is in order.", "There is no record, and none is needed."},
+     "It is installed, but this user has not used it.", false},
+    {"browser-restart", "It needs no restart to see the certificate.", "It is not running.", false},
+    {"home-disk", "There is enough free space.", "There is no home to look at.", false},
+    {"home-permissions", "Nothing of ours is open to others.",
+     "There is nothing of ours in the home.", false},
+    {"agent-record", "It is in order.", "There is no record, and none is needed.", false},
 };
 
 /* Ids and codes go to scripts and terminals as they are. */
@@ -68,11 +70,13 @@ int agent_answers_validate(struct json_object *answer) {
     return 0;
 }
 
-static const char *find_words(const char *id, bool good) {
+static const struct words *find_words(const char *id) {
+    static const struct words unknown = {
+        .good = "The agent finds it in order.", .nothing = "There is nothing to look at."};
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (strcmp(words[i].id, id) == 0)
-            return good ? words[i].good : words[i].nothing;
-    return good ? "The agent finds it in order." : "There is nothing to look at.";
+            return &words[i];
+    return &unknown;
 }
 
 /* An agent names a browser's family by its id. */
@@ -98,8 +102,12 @@ static void add_one(const struct answer *answer, const char *user, struct checks
         check.reason = answer->code ? reason_from_code(answer->code) : REASON_OTHER;
         check.code = check.reason == REASON_OTHER ? answer->code : NULL;
     }
-    if (check.reason == REASON_NONE)
-        check.text = find_words(answer->id, check.result == CHECK_OK);
+    if (check.reason == REASON_NONE) {
+        const struct words *found = find_words(answer->id);
+        check.text = check.result == CHECK_OK ? found->good : found->nothing;
+        if (check.result == CHECK_OK && found->is_said)
+            check.detail = NULL;
+    }
     checks_add(checks, &check);
 }
 
@@ -109,4 +117,15 @@ void agent_answers_add(struct json_object *answer, const char *user, struct chec
         if (read_answer(json_object_array_get_idx(answer, i), &one) == 0)
             add_one(&one, user, checks);
     }
+}
+
+bool agent_answers_knows_stores(struct json_object *answer) {
+    for (size_t i = 0; answer && i < json_object_array_length(answer); i++) {
+        struct answer one = {0};
+        if (read_answer(json_object_array_get_idx(answer, i), &one) == 0 &&
+            strcmp(one.id, "store") == 0 && check_result_from_name(one.result) == CHECK_FAILURE &&
+            reason_from_code(one.code) != REASON_STORE_MISSING)
+            return false;
+    }
+    return answer != NULL;
 }

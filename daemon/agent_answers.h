@@ -9,5 +9,9 @@
  * of that shape. */
 int agent_answers_validate(struct json_object *answer);
 
+/** Whether the agent could look into every store that there is: a locked one may well hold what
+ * seems to be missing. NULL (an agent that does not say): false. */
+bool agent_answers_knows_stores(struct json_object *answer);
+
 /** Adds them as checks of `user`. */
 void agent_answers_add(struct json_object *answer, const char *user, struct checks *checks);

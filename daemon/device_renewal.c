@@ -333,11 +333,12 @@ void device_renewal_watch(
         schedule(renewal);
 }
 
-void device_renewal_hurry(struct device_renewal *renewal) {
-    bool waits = renewal->identity && !renewal->request && !renewal->proof &&
-                 uv_is_active((uv_handle_t *)&renewal->retry);
-    if (waits && renewal->reason != REASON_NONE)
+bool device_renewal_hurry(struct device_renewal *renewal) {
+    bool waits = renewal->identity && renewal->reason != REASON_NONE && !renewal->request &&
+                 !renewal->proof && uv_is_active((uv_handle_t *)&renewal->retry);
+    if (waits)
         uv_timer_start(&renewal->retry, on_retry, 0, 0);
+    return waits;
 }
 
 bool device_renewal_is_watching(const struct device_renewal *renewal) {

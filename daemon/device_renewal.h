@@ -37,8 +37,9 @@ void device_renewal_watch(
     struct device_renewal *renewal, const struct device_identity *identity,
     struct http_client *client, struct pending_request *pending);
 
-/** Tries now what waits for its next attempt, be it that the server has ordered the wait. */
-void device_renewal_hurry(struct device_renewal *renewal);
+/** Tries now what waits for its next attempt, be it that the server has ordered the wait. Returns
+ * whether anything did. */
+bool device_renewal_hurry(struct device_renewal *renewal);
 
 bool device_renewal_is_watching(const struct device_renewal *renewal);
 enum reason device_renewal_reason(const struct device_renewal *renewal); /* of the last attempt */

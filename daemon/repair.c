@@ -1,6 +1,7 @@
 /* See repair.h. */
 #include "daemon/repair.h"
 
+#include "daemon/agent_answers.h"
 #include "daemon/device_checks.h"
 #include "daemon/server_status.h"
 #include "daemon/user_calls.h"
@@ -27,8 +28,10 @@ struct repair {
     bool is_stranger, failed;
     int64_t own_uid;
     bool was_connected;
+    bool renews; /* the device certificate */
     bool probe_open, was_asked;
     enum reason server_reason; /* NONE: the server answers */
+    int server_status;         /* HTTP's; 0: no answer */
     char epoch[37];            /* of the state at the beginning; empty: none */
     int64_t generation;
     struct inspection *inspection;
@@ -124,6 +127,9 @@ static void add_server(struct repair *repair) {
     server_status_facts(repair->daemon->link, &facts);
     if (repair->server_reason != REASON_NONE)
         add(repair, "server", NULL, repair->server_reason, NULL);
+    if (repair->renews && repair->server_status != 0)
+        add(repair, "device-certificate", NULL, REASON_NONE,
+            "A new device certificate is asked for.");
     add_state(repair);
     add_push(repair, &facts);
 }
@@ -135,15 +141,16 @@ static void add_server(struct repair *repair) {
 /* What the agent names that it has done (ipc/io.devtrust.Agent.varlink). */
 static const struct {
     const char *name, *text;
+    enum reason reason; /* why nothing was done; NONE: something was */
 } agent_actions[] = {
-    {"swept", "Keys and certificates of ours that were too many were removed."},
-    {"record-written", "The agent's record was written again."},
-    {"record-rebuilt", "The agent's record was made anew from the stores."},
-    {"state-permissions", "The agent's own directory was closed to others."},
-    {"renewal-lost", "A certificate was missing; a new one is asked for."},
-    {"renewal-store_added", "A store has no certificate yet; a new one is asked for."},
-    {"renewal-due", "The renewal was due; a new certificate is asked for."},
-    {"busy", "The agent is at work already: a certificate is on its way in or out."},
+    {"swept", "Keys and certificates of ours that were too many were removed.", REASON_NONE},
+    {"record-written", "The agent's record was written again.", REASON_NONE},
+    {"record-rebuilt", "The agent's record was made anew from the stores.", REASON_NONE},
+    {"state-permissions", "The agent's own directory was closed to others.", REASON_NONE},
+    {"renewal-lost", "A certificate was missing; a new one is asked for.", REASON_NONE},
+    {"renewal-store_added", "A store has no certificate yet; a new one is asked for.", REASON_NONE},
+    {"renewal-due", "The renewal was due; a new certificate is asked for.", REASON_NONE},
+    {"busy", "The agent is at work already: a certificate is on its way in or out.", REASON_BUSY},
 };
 
 /* Returns whether it is a renewal. */
@@ -151,7 +158,7 @@ static bool add_agent_action(struct repair *repair, const char *user, const char
     char text[MAX_TEXT], safe[MAX_TEXT];
     for (size_t i = 0; i < ARRAY_LENGTH(agent_actions); i++)
         if (strcmp(agent_actions[i].name, name) == 0) {
-            add(repair, "store", user, REASON_NONE, agent_actions[i].text);
+            add(repair, "store", user, agent_actions[i].reason, agent_actions[i].text);
             return strncmp(name, RENEWAL, strlen(RENEWAL)) == 0;
         }
     snprintf(
@@ -167,16 +174,24 @@ static enum reason renewal_reason(const struct user_answer *answer) {
     return answer->reason != REASON_NONE ? answer->reason : REASON_BUSY;
 }
 
-/* Only where no certificate is good: what is well is not renewed. `was_said`: the agent asks, too.
- */
+/* Whether no certificate is good: what is well is not renewed, nor what may be well. */
+static bool needs_renewal(const struct user *user, const struct inspected_user *inspected) {
+    const struct user_installed *installed = &user->record.installed;
+    if (!user_is_wanted(user) || user->record.state == USER_REMOVING)
+        return false;
+    if (!installed->serial[0] || installed->not_after <= clock_wall_s(user->services->clock))
+        return true;
+    return inspected->counts.usable == 0 && agent_answers_knows_stores(inspected->checks);
+}
+
+/* `was_said`: the agent asks, too. */
 static void renew(
     struct repair *repair, struct user *user, const struct inspected_user *inspected,
     bool was_said) {
     struct user_answer answer = {.reason = REASON_NONE};
     const char *id = NULL, *name = inspected->owner.name;
 
-    if (!user_is_wanted(user) || user->record.state == USER_REMOVING ||
-        inspected->counts.usable > 0)
+    if (!needs_renewal(user, inspected))
         return;
     int r = user_renew(user, REQUEST_LOST, &id, &answer);
     if (r > 0 && !was_said)
@@ -230,6 +245,7 @@ static void on_probe(const struct server_probe_answer *answer, void *userdata) {
     struct repair *repair = userdata;
     repair->probe_open = false;
     repair->server_reason = answer->reason;
+    repair->server_status = answer->status;
     repair_settle(repair);
 }
 
@@ -242,7 +258,7 @@ static void begin_server(struct repair *repair) {
     server_status_facts(repair->daemon->link, &facts);
     repair->was_connected = facts.push_connected;
     note_state(repair);
-    server_link_repair(repair->daemon->link);
+    repair->renews = server_link_repair(repair->daemon->link);
     int r = server_link_probe(repair->daemon->link, on_probe, repair);
     repair->probe_open = r == 0;
     repair->was_asked = r != -ENOTCONN;

@@ -106,7 +106,9 @@ void server_link_use_identity(
     link->identity_reason = REASON_NONE;
     link->client = client;
     link->open++;
+    const struct http_client_options options = client_options(link, identity);
     server_signing_identity_changed(link->signing);
+    server_probe_identity_changed(link->probe, &options, url, identity->uuid);
     state_sync_use(link->sync, client, url, identity->uuid);
     push_stream_use(link->push, server_link_is_removed(link) ? NULL : client, url);
     server_report_use(link->reports, client, url);
@@ -382,14 +384,16 @@ const struct desired_state *server_link_state(struct server_link *link) {
     return state_sync_current(link->sync);
 }
 
-void server_link_repair(struct server_link *link) {
+bool server_link_repair(struct server_link *link) {
     int64_t now_ms = clock_monotonic_ms(link->options.clock);
     server_link_refresh(link);
     if (link->has_repaired && now_ms - link->repaired_ms < SERVER_LINK_REPAIR_REST_MS)
-        return;
+        return false;
+    if (!device_renewal_hurry(link->renewal))
+        return false;
     link->has_repaired = true;
     link->repaired_ms = now_ms;
-    device_renewal_hurry(link->renewal);
+    return true;
 }
 
 void server_link_refresh(struct server_link *link) {

@@ -110,6 +110,7 @@ void server_link_probe_cancel(struct server_link *link, const void *userdata);
 void server_link_refresh(struct server_link *link);
 
 /** Does now what would be done later by itself: the same, and a renewal of the device certificate
- * that failed; that at most every SERVER_LINK_REPAIR_REST_MS, since any local user may ask. */
+ * that failed; that at most every SERVER_LINK_REPAIR_REST_MS, since any local user may ask. Returns
+ * whether such a renewal was set going. */
 #define SERVER_LINK_REPAIR_REST_MS 10000
-void server_link_repair(struct server_link *link);
+bool server_link_repair(struct server_link *link);

@@ -191,6 +191,14 @@ int server_probe_ask(
     return 0;
 }
 
+/* Without memory for another client the old one's answer has to do. */
+void server_probe_identity_changed(
+    struct server_probe *probe, const struct http_client_options *options, const char *url,
+    const char *device) {
+    if (probe->client && probe->certificate != options->certificate)
+        (void)begin(probe, options, url, device);
+}
+
 /* The request goes on: its end is near, and another may ask. */
 void server_probe_cancel(struct server_probe *probe, const void *userdata) {
     struct waiting **link = &probe->waiting;

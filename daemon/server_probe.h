@@ -48,5 +48,11 @@ int server_probe_ask(
     struct server_probe *probe, const struct http_client_options *options, const char *url,
     const char *device, server_probe_done done, void *userdata);
 
+/** The device has another identity now: a probe that runs is begun anew under it, so that nobody is
+ * told what the server says to the old one. */
+void server_probe_identity_changed(
+    struct server_probe *probe, const struct http_client_options *options, const char *url,
+    const char *device);
+
 /** Whoever asked with `userdata` is answered no more. */
 void server_probe_cancel(struct server_probe *probe, const void *userdata);

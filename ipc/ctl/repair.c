@@ -15,8 +15,10 @@
 #define TEXT_COLUMN 30
 #define MAX_LINE 8192
 
-/* A renewal takes the agent, the server and a running browser's settling time of ten seconds. */
+/* A renewal that is on its way takes the agent, the server and a running browser's settling time of
+ * ten seconds; anything else has taken effect at once, or will not. */
 #define WAIT_MS 25000
+#define SETTLE_MS 5000
 #define FIRST_PAUSE_MS 200
 #define LONGEST_PAUSE_MS 2000
 
@@ -94,13 +96,44 @@ static bool is_awaited(struct json_object *actions, const struct finding *findin
     return false;
 }
 
-static bool any_awaited(struct json_object *actions, const struct findings *findings) {
-    for (size_t i = 0; i < findings_length(findings); i++) {
-        struct finding finding = findings_get(findings, i);
-        if (is_awaited(actions, &finding))
-            return true;
+static const char *text_of(struct json_object *object, const char *member) {
+    struct json_object *value = NULL;
+    if (!json_object_object_get_ex(object, member, &value) ||
+        !json_object_is_type(value, json_type_string))
+        return "";
+    return json_object_get_string(value);
+}
+
+/* Whether a certificate of this user's is on its way: the status names the state of each. */
+static bool is_moving(struct json_object *status, const char *name) {
+    static const char *const states[] = {"requested", "signing", "delivered"};
+    struct json_object *users = NULL;
+    if (!json_object_object_get_ex(status, "users", &users) ||
+        !json_object_is_type(users, json_type_array))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(users); i++) {
+        struct json_object *user = json_object_array_get_idx(users, i);
+        for (size_t j = 0; j < ARRAY_LENGTH(states); j++)
+            if (strcmp(text_of(user, "name"), name) == 0 &&
+                strcmp(text_of(user, "state"), states[j]) == 0)
+                return true;
     }
     return false;
+}
+
+/* How long to wait from the beginning; 0: for nothing. */
+static int64_t patience_ms(
+    struct json_object *actions, const struct findings *findings, struct json_object *status) {
+    int64_t patience = 0;
+    for (size_t i = 0; i < findings_length(findings); i++) {
+        struct finding finding = findings_get(findings, i);
+        if (!is_awaited(actions, &finding))
+            continue;
+        if (finding.user && is_moving(status, finding.user))
+            return WAIT_MS;
+        patience = SETTLE_MS;
+    }
+    return patience;
 }
 
 static int64_t monotonic_ms(void) {
@@ -118,7 +151,7 @@ static void pause_ms(int64_t length) {
 static int wait_for_effect(
     struct ctl *ctl, const struct ctl_arguments *arguments, struct json_object *actions,
     struct findings *findings) {
-    int64_t deadline = monotonic_ms() + WAIT_MS;
+    int64_t begun = monotonic_ms();
     for (int64_t length = FIRST_PAUSE_MS;; length *= 2) {
         struct json_object CLEANUP_JSON *parameters = NULL;
         struct doctor_answer CLEANUP_DOCTOR_ANSWER answer = {0};
@@ -130,7 +163,7 @@ static int wait_for_effect(
             status = ctl_explain_error(ctl, answer.error, answer.error_parameters);
         if (status != CTL_GOOD || findings->status != CTL_GOOD)
             return status;
-        if (!any_awaited(actions, findings) || monotonic_ms() + length > deadline)
+        if (monotonic_ms() + length - begun > patience_ms(actions, findings, answer.status))
             return CTL_GOOD;
         pause_ms(length);
         if (length > LONGEST_PAUSE_MS / 2)

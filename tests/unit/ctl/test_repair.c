@@ -60,6 +60,7 @@ static void test_what_could_not_be_done(void **state) {
                     "Next:    Do what stands under each, then run this again. What a code means,\n"
                     "         anywhere: devtrustctl explain CODE.\n");
     assert_string_equal(scripted.parameters, "{\"user\":\"alice\"}");
+    assert_int_equal(scripted.calls, 3); /* what was not done is not waited for */
 }
 
 static void test_nothing_to_do(void **state) {

@@ -204,6 +204,27 @@ static void another_identity_begins_anew(void **state) {
         ASN1_INTEGER_get(X509_get0_serialNumber(f->other.certificate)));
 }
 
+static void a_change_of_identity_begins_anew(void **state) {
+    struct fixture *f = *state;
+    const struct http_client_options options = {
+        .ca_pin = f->pin,
+        .certificate = f->other.certificate,
+        .issuer = f->server->device_issuer.certificate,
+        .key = f->other.key,
+    };
+    const char *url = peer_url(f->server->peer);
+    server_probe_identity_changed(
+        f->probe, &options, url, DEVICE); /* nothing runs: nothing begins */
+    assert_int_equal(ask(f, &f->told), 0);
+    server_probe_identity_changed(f->probe, &options, url, DEVICE);
+    peer_run_until(&f->loop, &f->told.done);
+    assert_int_equal(f->told.answer.reason, REASON_NONE);
+    assert_int_equal(
+        f->server->last_state_client,
+        ASN1_INTEGER_get(X509_get0_serialNumber(f->other.certificate)));
+    assert_int_equal(f->told.times, 1);
+}
+
 static void those_who_wait_are_bounded(void **state) {
     struct fixture *f = *state;
     struct told many[SERVER_PROBE_MAX_WAITING] = {0};
@@ -259,6 +280,7 @@ int main(void) {
         TEST(those_who_ask_at_once_share_one),
         TEST(who_cancels_is_not_told),
         TEST(another_identity_begins_anew),
+        TEST(a_change_of_identity_begins_anew),
         TEST(those_who_wait_are_bounded),
         TEST(it_closes_while_it_runs),
         TEST(one_who_is_told_may_cancel_another),

@@ -258,6 +258,26 @@ static void a_browser_gets_its_name(void **state) {
         said("[{\"id\":\"store\",\"subject\":\"chrome\",\"result\":\"ok\"}]").subject, "chrome");
 }
 
+static bool knows(const char *text) {
+    CLEANUP_JSON struct json_object *answer = answer_of(text);
+    return agent_answers_knows_stores(answer);
+}
+
+/* What cannot be looked into may hold what seems to be missing. */
+static void what_an_agent_could_look_into(void **state) {
+    (void)state;
+#define STORE(result_) "{\"id\":\"store\",\"subject\":\"/s\",\"result\":\"" result_ "\""
+    assert_false(agent_answers_knows_stores(NULL));
+    assert_true(knows("[]"));
+    assert_true(knows("[" STORE("ok") "}," STORE("warning") ",\"code\":\"other\"}]"));
+    assert_true(knows("[" STORE("failure") ",\"code\":\"store-missing\"}]"));
+    assert_false(knows("[" STORE("ok") "}," STORE("failure") ",\"code\":\"store-busy\"}]"));
+    assert_false(knows("[" STORE("failure") ",\"code\":\"of-the-future\"}]"));
+    assert_false(knows("[" STORE("failure") "}]"));
+    assert_true(knows("[{\"id\":\"store-key\",\"subject\":\"/"
+                      "s\",\"result\":\"failure\",\"code\":\"store-key\"}]"));
+}
+
 static void answers_of_another_shape_are_refused(void **state) {
     static const char *const cases[] = {
         "[1]",
@@ -309,6 +329,7 @@ int main(void) {
         cmocka_unit_test(answers_get_the_reasons_words),
         cmocka_unit_test(a_newer_agent),
         cmocka_unit_test(a_browser_gets_its_name),
+        cmocka_unit_test(what_an_agent_could_look_into),
         cmocka_unit_test(answers_of_another_shape_are_refused),
         cmocka_unit_test(the_longest_answers),
     };
