@@ -346,6 +346,9 @@ int agent_new(const struct agent_options *options, struct agent **ret) {
     if (r < 0)
         return r; /* the process ends; the loop's handles end with it */
     agent_jobs_queue(agent, JOB_RECOVER);
+    r = agent_watch_start(agent);
+    if (r < 0)
+        return r;
     *ret = agent;
     return 0;
 }
@@ -358,6 +361,7 @@ void agent_stop(struct agent *agent) {
     agent->link = NULL;
     uv_close((uv_handle_t *)&agent->wait, NULL);
     uv_close((uv_handle_t *)&agent->inspect_deadline, NULL);
+    agent_watch_stop(agent);
     uv_close((uv_handle_t *)&agent->wall_poll, NULL);
 }
 
@@ -367,6 +371,7 @@ struct agent *agent_free(struct agent *agent) {
     agent_take_certificates(agent, NULL);
     agent_work_deinit(&agent->work);
     inspection_free(agent->inspection);
+    agent_watch_free(agent);
     wall_timer_free(agent->wall_timer);
     free(agent);
     return NULL;

@@ -17,6 +17,7 @@ struct agent_options {
     struct user_dirs dirs;
     const struct clock_source *clock;
     const struct random_source *random;
+    uint64_t settle_ms;        /* from a change in the home to a look at it; 0: some seconds */
     uint64_t answer_within_ms; /* to an inspection, whatever hangs; 0: in time for devtrustd */
     /** Once: the agent should end (0: a newer agent took over; -EPROTO: the record is of a newer
      * version). */

@@ -9,6 +9,7 @@
 #include "useragent/agent_machine.h"
 #include "useragent/agent_work.h"
 #include "useragent/renewal.h"
+#include "useragent/store_watch.h"
 
 #include <stdbool.h>
 
@@ -24,6 +25,7 @@ enum job_kind {
     JOB_UNLINK,
     JOB_INSPECT,
     JOB_CLOSE,
+    JOB_WATCH,
 };
 
 struct agent {
@@ -48,7 +50,15 @@ struct agent {
     char awaited[USER_ID_MAX];     /* the one that the deadline is for */
     struct inspection *inspection; /* queued or running */
     uv_timer_t inspect_deadline;   /* then what is known is told */
-    bool removed;                  /* this order to remove has been carried out */
+
+    struct store_watch *watch; /* NULL: this system gives none */
+    uv_poll_t watch_poll;
+    uv_timer_t watch_timer; /* something has changed; it is let settle */
+    bool scanning;
+    int scan_result; /* the worker's, as the next two are, while there is a scan */
+    struct store_watch_table *scan_table;
+    uint64_t scan_mark;
+    bool removed; /* this order to remove has been carried out */
     bool check_needed;
     bool checked_with_settings;
     const char *wanted;            /* a reason to ask for a new certificate */
@@ -104,6 +114,18 @@ void agent_inspect_done(struct agent *agent);
 
 /** The connection has ended, and with it the question. */
 void agent_inspect_forget(struct agent *agent);
+
+/* ---- agent_watch.c ---- */
+
+/** Begins to follow the stores. Returns 0 or a negative errno; without the means it goes on. */
+int agent_watch_start(struct agent *agent);
+
+/** On the worker; then on the loop. */
+void agent_watch_scan(struct agent *agent);
+void agent_watch_scanned(struct agent *agent);
+
+void agent_watch_stop(struct agent *agent);
+void agent_watch_free(struct agent *agent); /* after the loop has ended */
 
 /* ---- agent_jobs.c ---- */
 

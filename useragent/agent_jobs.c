@@ -54,6 +54,9 @@ static void run_job(uv_work_t *request) {
     case JOB_CLOSE:
         agent_work_close(work);
         break;
+    case JOB_WATCH:
+        agent_watch_scan(job->agent);
+        break;
     }
 }
 
@@ -83,6 +86,9 @@ static void take_result(struct agent *agent, const struct job *job) {
         break;
     case JOB_INSPECT:
         agent_inspect_done(agent);
+        break;
+    case JOB_WATCH:
+        agent_watch_scanned(agent);
         break;
     default:
         break;

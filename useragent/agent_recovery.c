@@ -348,6 +348,7 @@ enum agent_event agent_work_check(struct agent_work *work) {
     else
         event = rebuild(work, found);
     store_set_release(found);
+    agent_work_note_stores(work);
     if (work->repairing) {
         repair_record(work);
         note_wanted(work);

@@ -7,6 +7,7 @@
 #include "useragent/agent_checks.h"
 #include "useragent/agent_work_internal.h"
 #include "useragent/browser_check.h"
+#include "useragent/store_watch.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -103,6 +104,13 @@ void agent_work_set_stores(struct agent_work *work) {
                 .verified = item->verified,
             };
     }
+}
+
+void agent_work_note_stores(struct agent_work *work) {
+    work->stores_seen = STORE_WATCH_NO_STORES;
+    for (size_t i = 0; i < work->set.count; i++)
+        if (work->set.items[i].listed)
+            work->stores_seen += store_watch_mark(&work->set.items[i].location);
 }
 
 /* ---- prepare ---- */
@@ -285,6 +293,7 @@ enum agent_event agent_work_import(struct agent_work *work) {
         return undo_import(work, &before, common_reason(&work->set));
     }
     work->stores_failed = false;
+    agent_work_note_stores(work);
     r = write_new_current(work);
     if (r < 0) {
         /* nothing may be superseded that is not on record: the old one stays the one */

@@ -33,11 +33,13 @@ struct agent_work {
 
     /* results for the loop */
     struct agent_report report;
-    const char *wanted; /* check: a reason for io.devtrust.Agent.Renew, or NULL */
-    bool wanted_later;  /* check: nothing tells whether one was ever there; devtrustd most likely
-                           asks by itself */
-    bool browser_runs;  /* prepare */
-    bool repairing;     /* somebody asked for a repair: check and supersede note what they do */
+    const char *wanted;   /* check: a reason for io.devtrust.Agent.Renew, or NULL */
+    bool wanted_later;    /* check: nothing tells whether one was ever there; devtrustd most likely
+                             asks by itself */
+    bool browser_runs;    /* prepare */
+    uint64_t stores_seen; /* check, import: the marks (store_watch.h) of the stores that it was
+                             about, after it; 0: none was looked at yet */
+    bool repairing;       /* somebody asked for a repair: check and supersede note what they do */
     const char *actions[AGENT_ACTIONS_MAX];
     size_t action_count;
 };

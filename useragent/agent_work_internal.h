@@ -16,5 +16,8 @@ void agent_work_set_current(struct agent_work *work, X509 *leaf, const char *req
 /** Takes the stores that verified into the record. In memory only. */
 void agent_work_set_stores(struct agent_work *work);
 
+/** Notes which stores this job was about. */
+void agent_work_note_stores(struct agent_work *work);
+
 /** Draws when the current certificate is renewed. In memory only. */
 void agent_work_plan_renewal(struct agent_work *work);

@@ -54,9 +54,9 @@ struct play {
     /* what is answered */
     enum play_submit submit;
     bool hold_report;
-    unsigned postpone_reports; /* so many are answered with TooSoon, as by a full disk */
-    uint64_t answer_within_ms; /* of the agent (agent.h) */
-    bool advance_on_renew;     /* Renew makes the request "renewed" */
+    unsigned postpone_reports;            /* so many are answered with TooSoon, as by a full disk */
+    uint64_t answer_within_ms, settle_ms; /* of the agent (agent.h) */
+    bool advance_on_renew;                /* Renew makes the request "renewed" */
 
     /* what was seen */
     unsigned watches, submits, reports, renews, inspections;
@@ -358,6 +358,7 @@ static inline void play_agent_main(struct play *play) {
         .clock = &clock_system,
         .random = &random_system,
         .answer_within_ms = play->answer_within_ms,
+        .settle_ms = play->settle_ms,
         .ended = play_agent_ended,
     };
     struct agent *agent = NULL;

@@ -311,6 +311,18 @@ static void test_browser_stores(void **state) {
     expect_detail("browser-store", "chromium", ".pki/nssdb");
 }
 
+/* What a check left open a moment ago is not what there is now. */
+static void test_looks_anew(void **state) {
+    struct fixture *fixture = *state;
+
+    complete(fixture, "request-1");
+    assert_int_equal(agent_work_check(&fixture->work), AGENT_EVENT_CHECKED);
+    assert_true(store_set_is_open(&fixture->work.set));
+    make_dir(fixture->work.dirs.home, ".pki/nssdb");
+    look(fixture);
+    expect("store", ".pki/nssdb", "not_applicable", "");
+}
+
 static void test_other_browsers(void **state) {
     struct fixture *fixture = *state;
     const struct user_dirs *dirs = &fixture->work.dirs;
@@ -811,6 +823,7 @@ int main(void) {
         TEST(test_doubles_and_orphans),
         TEST(test_time),
         TEST(test_browser_stores),
+        TEST(test_looks_anew),
         TEST(test_other_browsers),
         TEST(test_firefox),
         TEST(test_restart),

@@ -1,0 +1,182 @@
+/* The agent follows its home: a store that comes is filled, one that goes is missed, by itself and
+ * at once, against a scripted devtrustd. */
+#include "play.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static int setup(void **state) {
+    struct play *play = calloc(1, sizeof *play);
+
+    *state = play;
+    if (getuid() != 0)
+        return 0;
+    play_init(play);
+    play->settle_ms = 20;
+    play->advance_on_renew = true;
+    return 0;
+}
+
+static int teardown(void **state) {
+    if (getuid() == 0)
+        play_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+#define REQUIRE_ROOT()                                                                             \
+    do {                                                                                           \
+        if (getuid() != 0) {                                                                       \
+            print_message("needs root: the agent obeys nobody but a daemon of uid 0\n");           \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
+
+static bool has_reported(struct play *play) {
+    return play->reports > 0 && !play->held;
+}
+
+static bool has_inspected(struct play *play) {
+    return play->inspections > 0;
+}
+
+/* Until the agent rests: what it was at when it reported is over. */
+static void settle(struct play *play) {
+    static char ids[32][16];
+    static unsigned count;
+
+    snprintf(ids[count % 32], sizeof ids[0], "rest-%u", count);
+    play->inspection = ids[count++ % 32];
+    play->inspections = 0;
+    play_notify(play);
+    assert_true(play_until(play, has_inspected));
+}
+
+static void enrol(struct play *play) {
+    play->request_id = "request-1";
+    play_start_agent(play);
+    assert_true(play_until(play, has_reported));
+    assert_string_equal(play->outcome, "installed");
+    settle(play);
+    play->reports = 0;
+}
+
+static void run(const char *const argv[]) {
+    char text[512];
+
+    assert_int_equal(home_run(argv, text, sizeof text), 0);
+}
+
+/* Made beside the home and moved into it, so that it comes whole and as the user's. */
+static void make_in_home(
+    struct play *play, const char *parent, const char *name, const char *file, const char *text) {
+    char made[USER_DIRS_PATH_MAX], target[USER_DIRS_PATH_MAX], path[2 * USER_DIRS_PATH_MAX];
+    const char *make[] = {"mkdir", "-p", path, NULL};
+    const char *own[] = {"chown", "-R", "65534:65534", made, NULL};
+    const char *move[] = {"mv", made, target, NULL};
+    const char *mode[] = {"chmod", "-R", "u=rwX,go=", made, NULL};
+
+    user_dirs_join(play->dirs.home, "made", made);
+    snprintf(path, sizeof path, "%s%s%s", made, parent[0] ? "/" : "", parent);
+    run(make);
+    if (file) {
+        char name_of_file[2 * USER_DIRS_PATH_MAX];
+        FILE *stream;
+
+        snprintf(name_of_file, sizeof name_of_file, "%s/%s", made, file);
+        stream = fopen(name_of_file, "w");
+        fputs(text, stream);
+        fclose(stream);
+    }
+    run(own);
+    run(mode);
+    user_dirs_join(play->dirs.home, name, target);
+    run(move);
+}
+
+static void expect_in(struct play *play, const char *database, unsigned keys) {
+    char path[USER_DIRS_PATH_MAX], text[8192];
+
+    user_dirs_join(play->dirs.home, database, path);
+    home_certutil("-K", path, text, sizeof text);
+    assert_int_equal(home_count(text, "devtrust " PKI_DEVICE), keys);
+}
+
+static void test_the_older_place_comes(void **state) {
+    struct play *play = *state;
+
+    REQUIRE_ROOT();
+    enrol(play);
+    make_in_home(play, "nssdb", ".pki", NULL, NULL);
+    assert_true(play_until(play, has_reported));
+    assert_string_equal(play->renew_reason, "store_added");
+    assert_string_equal(play->outcome, "installed");
+    settle(play);
+    expect_in(play, ".pki/nssdb", 1);
+    assert_int_equal(play->renews, 1);
+}
+
+static void test_a_new_profile(void **state) {
+    struct play *play = *state;
+
+    REQUIRE_ROOT();
+    enrol(play);
+    make_in_home(
+        play, "firefox/abcd.default", ".mozilla", "firefox/profiles.ini",
+        "[Profile0]\nName=default\nIsRelative=1\nPath=abcd.default\n");
+    assert_true(play_until(play, has_reported));
+    assert_string_equal(play->renew_reason, "store_added");
+    settle(play);
+    expect_in(play, ".mozilla/firefox/abcd.default", 1);
+    expect_in(play, ".local/share/pki/nssdb", 1);
+}
+
+static void test_a_store_goes(void **state) {
+    struct play *play = *state;
+    const char *argv[] = {"rm", "-rf", play->database, NULL};
+
+    REQUIRE_ROOT();
+    enrol(play);
+    run(argv);
+    assert_true(play_until(play, has_reported));
+    assert_string_equal(play->renew_reason, "lost");
+    settle(play);
+    expect_in(play, ".local/share/pki/nssdb", 1);
+}
+
+/* Nothing is asked for where nothing is wanted. */
+static void test_in_idle(void **state) {
+    struct play *play = *state;
+
+    REQUIRE_ROOT();
+    enrol(play);
+    play->mode = "idle";
+    settle(play);
+    make_in_home(play, "nssdb", ".pki", NULL, NULL);
+    settle(play);
+    play->mode = "certificate";
+    play_notify(play);
+    assert_true(play_until(play, has_reported));
+    assert_string_equal(play->renew_reason, "store_added");
+    assert_int_equal(play->renews, 1);
+    settle(play);
+    expect_in(play, ".pki/nssdb", 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_the_older_place_comes),
+        TEST(test_a_new_profile),
+        TEST(test_a_store_goes),
+        TEST(test_in_idle),
+    };
+
+    if (credential_key_harden() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
