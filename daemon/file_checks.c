@@ -1,6 +1,8 @@
 /* See file_checks.h. */
 #include "daemon/file_checks.h"
 
+#include "common/size_text.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -31,22 +33,6 @@ void file_checks_look_at_space(const char *path, struct space_facts *ret) {
     ret->free_inodes = space.f_favail;
 }
 
-/* "12.3 GiB" */
-static const char *size_text(uint64_t bytes, char ret[32]) {
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    size_t unit = 0;
-    uint64_t tenths = bytes > UINT64_MAX / 10 ? UINT64_MAX : bytes * 10;
-    while (tenths >= 10240 && unit + 1 < sizeof(units) / sizeof(units[0])) {
-        tenths /= 1024;
-        unit++;
-    }
-    if (unit == 0)
-        snprintf(ret, 32, "%" PRIu64 " bytes", bytes);
-    else
-        snprintf(ret, 32, "%" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10, units[unit]);
-    return ret;
-}
-
 static enum check_result judge_space(const struct space_facts *facts) {
     bool counts_inodes = facts->inodes > 0;
     if (facts->read_only || facts->free_bytes < FILE_CHECKS_FULL_BYTES ||
@@ -60,7 +46,7 @@ static enum check_result judge_space(const struct space_facts *facts) {
 }
 
 void file_checks_space(const struct space_facts *facts, struct checks *checks) {
-    char text[MAX_TEXT], free_size[32], size[32];
+    char text[MAX_TEXT], free_size[SIZE_TEXT_SIZE], size[SIZE_TEXT_SIZE];
     struct check check = {.id = "disk", .subject = facts->path, .text = text};
     if (facts->error < 0) {
         check.result = CHECK_FAILURE;

@@ -112,8 +112,7 @@ static void check_key(const struct look *look) {
         add(look, AGENT_CHECK_STORE_KEY, AGENT_RESULT_NOT_APPLICABLE, REASON_NO_CERTIFICATE, "%s",
             "");
     else if (look->shown->verified)
-        add(look, AGENT_CHECK_STORE_KEY, AGENT_RESULT_OK, REASON_NONE, "%s",
-            "a test signature was verified");
+        add(look, AGENT_CHECK_STORE_KEY, AGENT_RESULT_OK, REASON_NONE, "%s", "");
     else
         add(look, AGENT_CHECK_STORE_KEY, AGENT_RESULT_FAILURE, REASON_STORE_KEY, "%s", "");
 }

@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 #include "common/paths.h"
+#include "common/size_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 
 static void check_disk(struct agent_checks *checks) {
     const char *home = checks->work->dirs.home;
+    char size[SIZE_TEXT_SIZE];
     struct statvfs status;
     enum agent_result result = AGENT_RESULT_OK;
     enum reason reason;
@@ -41,8 +43,8 @@ static void check_disk(struct agent_checks *checks) {
         reason = REASON_DISK_LOW;
     }
     inspection_add(
-        checks->inspection, AGENT_CHECK_HOME_DISK, home, result, reason, "%llu KiB free",
-        (unsigned long long)space / 1024);
+        checks->inspection, AGENT_CHECK_HOME_DISK, home, result, reason, "%s free",
+        size_text(space, size));
 }
 
 /* ---- permissions ---- */
