@@ -145,8 +145,20 @@ static void state_changed(const struct desired_state *state, void *userdata) {
     stir(daemon);
 }
 
+/* Firefox reads its policy only when it starts: so it stands from the enrolment on, not only while
+ * certificates are distributed. It goes on the server's or root's word, never for want of one. */
+static void settle_firefox(struct daemon *daemon) {
+    const struct desired_state *state = server_link_state(daemon->link);
+
+    if (server_link_is_held(daemon->link) || (state && !state->enrolled))
+        policy_release_firefox(daemon->policy);
+    else if (server_link_device_uuid(daemon->link))
+        policy_want_firefox(daemon->policy);
+}
+
 void daemon_refresh_hold(struct daemon *daemon) {
     users_set_held(daemon->users, server_link_is_held(daemon->link));
+    settle_firefox(daemon);
 }
 
 static bool member_is(struct json_object *object, const char *name, const char *value) {
@@ -154,15 +166,6 @@ static bool member_is(struct json_object *object, const char *name, const char *
     return json_object_object_get_ex(object, name, &member) &&
            json_object_is_type(member, json_type_string) &&
            strcmp(json_object_get_string(member), value) == 0;
-}
-
-/* Firefox reads its policy only when it starts: so it stands from the enrolment on, not only while
- * certificates are distributed. It goes on the server's or root's word, never for want of one. */
-static void settle_firefox(struct daemon *daemon, struct json_object *enrolment) {
-    if (member_is(enrolment, "state", "enrolled"))
-        policy_want_firefox(daemon->policy);
-    else if (member_is(enrolment, "state", "removed") || member_is(enrolment, "state", "held"))
-        policy_release_firefox(daemon->policy);
 }
 
 static void status_changed(void *userdata) {
@@ -174,7 +177,6 @@ static void status_changed(void *userdata) {
     if (daemon->closing || !daemon->link || server_link_status(daemon->link, &enrolment, &push) < 0)
         return;
     daemon->clock_differs = member_is(enrolment, "code", reason_code(REASON_CLOCK));
-    settle_firefox(daemon, enrolment);
     bool connected = json_object_get_boolean(json_object_object_get(push, "connected"));
     bool back = connected && !daemon->connected;
     daemon->connected = connected;
