@@ -41,7 +41,41 @@ class WebDriverError(Exception):
         self.kind = kind
 
 
-class Browser:
+class Pages:
+    """What the portal's page says, for any driver that has get(), reload(), async_script() and page_source()."""
+    timeout_s: float
+
+    def page(self, wanted: str | None = None) -> tuple[str, dict[str, str]]:
+        """What the portal's page says, once it says something final; or once it says `wanted`."""
+        deadline = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                answer = self.async_script(READ_PAGE, wanted)
+                if answer:
+                    return answer[0], answer[1]
+                assert time.monotonic() < deadline, f"the page does not say {wanted or 'anything final'}\n{self.source()}"
+            except WebDriverError as error:
+                # the page's own navigation ends a script that waits in it: ask the new page
+                if error.kind not in ("javascript error", "stale element reference", "unknown error") or time.monotonic() > deadline:
+                    raise AssertionError(f"the page does not say {wanted or 'anything final'}: {error}\n{self.source()}") from None
+
+    def source(self) -> str:
+        try:
+            return self.page_source()[:4000]
+        except (WebDriverError, OSError) as error:
+            return str(error)
+
+    def visit(self, url: str, wanted: str | None = None) -> tuple[str, dict[str, str]]:
+        self.get(url)
+        return self.page(wanted)
+
+    def revisit(self, wanted: str | None = None) -> tuple[str, dict[str, str]]:
+        """The same page loaded anew, as a person would press reload."""
+        self.reload()
+        return self.page(wanted)
+
+
+class Browser(Pages):
     """`timeout_s` bounds every page load: headless Chromium hangs for ever where a window would ask which certificate to use, so
     a prompt shows as a time-out."""
 
@@ -90,32 +124,11 @@ class Browser:
     def script(self, text: str, *arguments: Any) -> Any:
         return self.command("POST", "/execute/sync", {"script": text, "args": list(arguments)})
 
-    def page(self, wanted: str | None = None) -> tuple[str, dict[str, str]]:
-        """What the portal's page says, once it says something final; or once it says `wanted`."""
-        deadline = time.monotonic() + self.timeout_s
-        while True:
-            try:
-                status, fields = self.command("POST", "/execute/async", {"script": READ_PAGE, "args": [wanted]})
-                return status, fields
-            except WebDriverError as error:
-                # the page's own navigation ends a script that waits in it: ask the new page
-                if error.kind not in ("javascript error", "stale element reference", "unknown error") or time.monotonic() > deadline:
-                    raise AssertionError(f"the page does not say {wanted or 'anything final'}: {error}\n{self.source()}") from None
+    def async_script(self, text: str, *arguments: Any) -> Any:
+        return self.command("POST", "/execute/async", {"script": text, "args": list(arguments)})
 
-    def source(self) -> str:
-        try:
-            return str(self.command("GET", "/source"))[:4000]
-        except (WebDriverError, OSError) as error:
-            return str(error)
-
-    def visit(self, url: str, wanted: str | None = None) -> tuple[str, dict[str, str]]:
-        self.get(url)
-        return self.page(wanted)
-
-    def revisit(self, wanted: str | None = None) -> tuple[str, dict[str, str]]:
-        """The same page loaded anew, as a person would press reload."""
-        self.reload()
-        return self.page(wanted)
+    def page_source(self) -> str:
+        return str(self.command("GET", "/source"))
 
     def chromium_pids(self) -> list[int]:
         """Processes of this browser, the main one first."""

@@ -126,6 +126,7 @@ def own_etc() -> None:
     mount("tmpfs", str(new), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
     copy_tree("/etc", str(new))
     shutil.rmtree(new / "chromium" / "policies", ignore_errors=True)
+    shutil.rmtree(new / "firefox", ignore_errors=True)
     shutil.rmtree(new / "devtrust", ignore_errors=True)
     for name, fields in (("passwd", "{0}:x:{1}:{1}:{0}:{2}/{0}:/bin/bash"), ("group", "{0}:x:{1}:")):
         path = new / name

@@ -16,6 +16,7 @@ ORGANISATION = "Example"
 CHECK_DOMAIN = "check.localhost"
 PASSPHRASE = "correct horse battery staple"
 POLICY_ROOT = pathlib.Path("/etc/chromium/policies/managed")
+FIREFOX_POLICY = pathlib.Path("/etc/firefox/policies/policies.json")
 _numbers = itertools.count(1)
 
 
@@ -277,6 +278,7 @@ class World:
         self.default_socket = default_socket
         for name in accounts.DEMO:
             accounts.make_home(name)
+        shutil.rmtree(FIREFOX_POLICY.parent.parent, ignore_errors=True)
         shutil.rmtree(POLICY_ROOT, ignore_errors=True)
         POLICY_ROOT.mkdir(parents=True)
         for path in (POLICY_ROOT, POLICY_ROOT.parent):
