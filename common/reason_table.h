@@ -136,6 +136,8 @@ REASON(BROWSER_NOT_SERVED, "browser-not-served", 1, "This browser reads its cert
     "Use another browser for what needs the certificate.")
 REASON(BROWSER_RESTART, "browser-restart", 1, "The browser was started before the certificate came: where it has been before it may go on without.",
     "Restart the browser.")
+REASON(BROWSER_OLD_POLICY, "browser-old-policy", 1, "The browser was started before its policy came: it asks which certificate to present.",
+    "Restart the browser, once.")
 REASON(PRESENCE_UNKNOWN, "presence-unknown", 1, "It is not known since when this browser has had its certificate.",
     "Nothing to do; restart the browser if it goes on without.")
 REASON(HOME_PERMISSIONS, "home-permissions", 1, "Others can read or change what only this user should.",

@@ -56,6 +56,11 @@ static bool service_policy_ready(int64_t *ret_since, void *userdata) {
     return policy_ready(daemon->policy, ret_since);
 }
 
+static int64_t service_firefox_since(void *userdata) {
+    const struct daemon *daemon = userdata;
+    return policy_firefox_since(daemon->policy);
+}
+
 static int service_sign(
     const uint8_t *csr, size_t size, server_link_signed done, void *done_userdata, void *userdata) {
     struct daemon *daemon = userdata;
@@ -299,6 +304,7 @@ static int open_users(struct daemon *daemon) {
                 .agent_attached = service_agent_attached,
                 .changed = service_changed,
                 .policy_ready = service_policy_ready,
+                .firefox_since = service_firefox_since,
                 .sign = service_sign,
                 .sign_cancel = service_sign_cancel,
                 .report = service_report,

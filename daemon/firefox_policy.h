@@ -41,6 +41,9 @@ void firefox_policy_want(struct firefox_policy *policy);
 /** Takes out exactly what was put in. */
 void firefox_policy_release(struct firefox_policy *policy);
 
+/** Since when it stands, the youngest file's; 0: it does not. */
+int64_t firefox_policy_since(const struct firefox_policy *policy);
+
 /** One place as it is on disk at this moment. */
 struct firefox_place_facts {
     const char *directory; /* borrowed */

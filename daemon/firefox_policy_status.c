@@ -17,13 +17,23 @@ static const char *family_name(const char *directory) {
     return family && family->process_prefix ? family->id : "firefox";
 }
 
-static int64_t since(const struct firefox_policy *policy, const struct firefox_place *place) {
+static int64_t place_since(const struct firefox_policy *policy, const struct firefox_place *place) {
     if (!place->installed)
         return 0;
     for (size_t i = 0; i < policy->record.place_count; i++)
         if (strcmp(policy->record.places[i].path, place->directory) == 0)
             return policy->record.places[i].since;
     return place->seen_since;
+}
+
+int64_t firefox_policy_since(const struct firefox_policy *policy) {
+    int64_t youngest = 0;
+    for (size_t i = 0; i < policy->place_count; i++) {
+        int64_t since = place_since(policy, &policy->places[i]);
+        if (since > youngest)
+            youngest = since;
+    }
+    return youngest;
 }
 
 /* What another tool has to install, for people to copy. */
@@ -67,8 +77,8 @@ static struct json_object *place_to_json(
     if (!object || json_fields_add_string(object, "family", family_name(place->directory)) < 0 ||
         json_fields_add_string(object, "path", path) < 0 ||
         json_fields_add_bool(object, "installed", place->installed) < 0 ||
-        (since(policy, place) > 0 &&
-         json_fields_add_int(object, "since", since(policy, place)) < 0) ||
+        (place_since(policy, place) > 0 &&
+         json_fields_add_int(object, "since", place_since(policy, place)) < 0) ||
         add_reason(object, place) < 0)
         return NULL;
     return TAKE_PTR(object);

@@ -464,6 +464,10 @@ void policy_release_firefox(struct policy *policy) {
     firefox_policy_release(policy->firefox);
 }
 
+int64_t policy_firefox_since(const struct policy *policy) {
+    return firefox_policy_since(policy->firefox);
+}
+
 bool policy_ready(const struct policy *policy, int64_t *ret_since) {
     int64_t since = 0;
     bool installed = false;

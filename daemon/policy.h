@@ -58,6 +58,10 @@ void policy_release(struct policy *policy);
 void policy_want_firefox(struct policy *policy);
 void policy_release_firefox(struct policy *policy);
 
+/** Since when Firefox's policy stands, the youngest file's; 0: it does not. A Firefox that was
+ * started before asks which certificate to present. */
+int64_t policy_firefox_since(const struct policy *policy);
+
 /** Whether a certificate may be asked for: the rules stand in one Chromium directory at least, or
  * none are wanted, or another tool owns the policy. *ret_since: the youngest directory's; 0: none.
  * Firefox's file has no say: a running Firefox does not look at it. */

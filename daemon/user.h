@@ -33,6 +33,8 @@ struct user_services {
     void (*changed)(int64_t uid, void *userdata);
     /** Writes the policy if it does not stand; whether a certificate may be asked for. */
     bool (*policy_ready)(int64_t *ret_since, void *userdata);
+    /** Since when Firefox's policy stands (root's opt-in); 0: it does not. */
+    int64_t (*firefox_since)(void *userdata);
     int (*sign)(
         const uint8_t *csr, size_t size, server_link_signed done, void *done_userdata,
         void *userdata);

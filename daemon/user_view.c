@@ -118,6 +118,7 @@ static int add_settings(const struct user *user, bool removing, struct json_obje
     const char *device_uuid;
     struct json_object *settings CLEANUP_JSON = json_object_new_object();
     struct json_object *applications CLEANUP_JSON = json_object_new_array();
+    int64_t firefox_since = user->services->firefox_since(user->services->userdata);
 
     if (!settings || !applications)
         return -1;
@@ -140,7 +141,9 @@ static int add_settings(const struct user *user, bool removing, struct json_obje
         json_fields_add_string(settings, "device_uuid", device_uuid) < 0 ||
         json_fields_add_int(
             settings, "renew_after_s", state && state->enrolled ? state->renew_after_s : 0) < 0 ||
-        json_fields_add(settings, "trusted_applications", TAKE_PTR(applications)) < 0)
+        json_fields_add(settings, "trusted_applications", TAKE_PTR(applications)) < 0 ||
+        (firefox_since > 0 &&
+         json_fields_add_int(settings, "firefox_policy_since", firefox_since) < 0))
         return -1;
     return json_fields_add(snapshot, "settings", TAKE_PTR(settings));
 }

@@ -33,7 +33,7 @@ static const struct json_field snapshot_table[] = {
 
 struct settings_fields {
     const char *issuer_spki, *root_spki, *device_uuid;
-    int64_t renew_after_s;
+    int64_t renew_after_s, firefox_policy_since;
 };
 
 static const struct json_field settings_table[] = {
@@ -47,6 +47,9 @@ static const struct json_field settings_table[] = {
     JSON_FIELD(
         struct settings_fields, renew_after_s, "renew_after_s", JSON_FIELD_INT, true, 0,
         RENEW_AFTER_MAX_S),
+    JSON_FIELD(
+        struct settings_fields, firefox_policy_since, "firefox_policy_since", JSON_FIELD_INT, false,
+        0, 0),
 };
 
 struct request_fields {
@@ -109,6 +112,7 @@ static int read_settings(
         return bad(ret_field, "device_uuid");
     memcpy(ret->device_uuid, fields.device_uuid, sizeof ret->device_uuid);
     ret->renew_after_s = fields.renew_after_s;
+    ret->firefox_policy_since = fields.firefox_policy_since;
     ret->present = true;
     return 0;
 }

@@ -16,7 +16,8 @@ struct agent_settings {
     uint8_t issuer_spki[SHA256_SIZE];
     uint8_t root_spki[SHA256_SIZE];
     char device_uuid[37];
-    int64_t renew_after_s; /* 0: not said */
+    int64_t renew_after_s;        /* 0: not said */
+    int64_t firefox_policy_since; /* seconds since 1970; 0: there is none */
 };
 
 struct agent_request {

@@ -158,6 +158,23 @@ static void check_firefox(struct agent_checks *checks, const struct browser_fami
         add(checks, family, AGENT_RESULT_NOT_APPLICABLE, REASON_NONE, "no profile yet");
 }
 
+/* It looks for certificates at each new connection, but for its policy only when it starts (facts:
+ * Firefox, running; tried with firefox-esr 153). Without the opt-in there is none to miss. */
+static void check_firefox_restart(struct agent_checks *checks, const struct browser_run *run) {
+    int64_t since = checks->work->settings.firefox_policy_since;
+    enum agent_result result = AGENT_RESULT_OK;
+    enum reason reason = REASON_NONE;
+
+    if (since == 0 || run->started_s == 0)
+        return;
+    if (run->started_s <= since) {
+        result = AGENT_RESULT_WARNING;
+        reason = REASON_BROWSER_OLD_POLICY;
+    }
+    inspection_add(
+        checks->inspection, AGENT_CHECK_BROWSER_RESTART, run->family->id, result, reason, "%s", "");
+}
+
 /* ---- all ---- */
 
 static bool was_used_here(const struct agent_checks *checks, const struct browser_family *family) {
@@ -178,8 +195,10 @@ void browser_checks_run(struct agent_checks *checks) {
         else
             check_chromium(checks, family);
     }
-    /* Firefox looks again at each new connection (facts: Firefox, running) */
-    for (int i = 0; i < count; i++)
-        if (runs[i].family->kind == BROWSER_CHROMIUM)
+    for (int i = 0; i < count; i++) {
+        if (runs[i].family->kind == BROWSER_FIREFOX)
+            check_firefox_restart(checks, &runs[i]);
+        else
             check_restart(checks, &runs[i]);
+    }
 }

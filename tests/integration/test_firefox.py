@@ -285,6 +285,12 @@ def test_a_file_of_firefoxs_own_folder_is_not_put_out_of_effect(world):
         subprocess.run(["umount", folder], check=True)
 
 
+def restart_check(device):
+    checks = device.call("io.devtrust.Device.Diagnose", {"user": "alice"})["checks"]
+    return next(((check["result"], check.get("code")) for check in checks
+                 if (check["id"], check.get("subject")) == ("browser-restart", "Firefox ESR")), None)
+
+
 def test_opt_in_that_comes_later_needs_one_restart(asking):
     """What only Firefox's start can change: it reads the file then, and never again."""
     device, mine = asking.device, profile(asking)
@@ -298,9 +304,11 @@ def test_opt_in_that_comes_later_needs_one_restart(asking):
         waiting.until(FIREFOX_POLICY.exists, "written")
         fox.open(portal(asking))
         assert len(fox.answer("cancel")["certificates"]) == 1, "still asked"
+        waiting.until(lambda: restart_check(device) == ("warning", "browser-old-policy"), "the doctor says what to do")
     with firefox.Firefox(mine) as fox:
         assert fox.visit(portal(asking), "trusted")[1]["serial"] == user["serial"]
         assert fox.prompt() is None
+        waiting.until(lambda: restart_check(device) in (("ok", None), ("ok", "none")), "and that it was done")
 
 
 def test_a_running_firefox_costs_no_wait(silent):

@@ -752,6 +752,12 @@ static void the_snapshot_carries_what_is_ordered(void **unused) {
     assert_int_equal(strlen(text_of(settings, "issuer_spki_sha256")), 64);
     assert_int_equal(
         json_object_get_int64(json_object_object_get(settings, "renew_after_s")), 40000);
+    assert_false(json_object_object_get_ex(settings, "firefox_policy_since", NULL));
+    world.firefox_since = 12345;
+    struct json_object *with CLEANUP_JSON = user_view_snapshot(world_user(1000));
+    settings = json_object_object_get(with, "settings");
+    assert_int_equal(
+        json_object_get_int64(json_object_object_get(settings, "firefox_policy_since")), 12345);
     /* a removal names what was delivered, even where the device is enrolled no more */
     world_install(1000);
     world.enrolled = false;

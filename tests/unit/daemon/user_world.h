@@ -36,6 +36,7 @@ struct world {
     struct desired_user assigned[WORLD_MAX];
     bool attached[WORLD_MAX]; /* index: uid − 1000 */
     bool enrolled, policy_good, policy_there, clock_agrees;
+    int64_t firefox_since;
     int policy_writes;
     struct world_post posts[32];
     size_t post_count;
@@ -97,6 +98,11 @@ static bool world_policy_ready(int64_t *ret_since, void *unused) {
     }
     *ret_since = virtual_now;
     return world.policy_there;
+}
+
+static int64_t world_firefox_since(void *unused) {
+    (void)unused;
+    return world.firefox_since;
 }
 
 static void world_policy_needed(bool needed, void *unused) {
@@ -162,6 +168,7 @@ static void world_start(void) {
              .agent_attached = world_agent_attached,
              .changed = world_changed,
              .policy_ready = world_policy_ready,
+             .firefox_since = world_firefox_since,
              .sign = world_sign,
              .sign_cancel = world_sign_cancel,
              .report = world_report,

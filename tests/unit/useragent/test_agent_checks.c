@@ -432,7 +432,14 @@ static void test_restart(void **state) {
     store->present_since = AGENT_RECORD_UNKNOWN;
     look(fixture);
     expect("browser-restart", "vivaldi", "not_applicable", "presence-unknown");
-    assert_null(find("browser-restart", "firefox-esr")); /* it looks anew by itself */
+    /* it looks anew by itself for certificates, but not for its policy */
+    assert_null(find("browser-restart", "firefox-esr"));
+    fixture->work.settings.firefox_policy_since = now - 120;
+    look(fixture);
+    expect("browser-restart", "firefox-esr", "ok", "");
+    fixture->work.settings.firefox_policy_since = now + 5;
+    look(fixture);
+    expect("browser-restart", "firefox-esr", "warning", "browser-old-policy");
     stop_browser(pid);
     stop_browser(other);
     look(fixture);

@@ -15,7 +15,8 @@
 #define HEX "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define SETTINGS                                                                                   \
     "\"settings\":{\"issuer_spki_sha256\":\"" HEX "\",\"root_spki_sha256\":\"" HEX                 \
-    "\",\"device_uuid\":\"" PKI_DEVICE "\",\"renew_after_s\":100,\"trusted_applications\":[]}"
+    "\",\"device_uuid\":\"" PKI_DEVICE "\",\"renew_after_s\":100,\"trusted_applications\":[],"     \
+    "\"firefox_policy_since\":1700000000}"
 
 static int read_text(const char *text, struct agent_snapshot *ret, const char **ret_field) {
     struct json_object *object = NULL;
@@ -46,6 +47,7 @@ static void test_snapshots(void **state) {
     assert_true(snapshot.settings.present && snapshot.request.present);
     assert_string_equal(snapshot.settings.device_uuid, PKI_DEVICE);
     assert_int_equal(snapshot.settings.renew_after_s, 100);
+    assert_int_equal(snapshot.settings.firefox_policy_since, 1700000000);
     assert_int_equal(snapshot.settings.issuer_spki[1], 0x11);
     assert_string_equal(snapshot.request.id, "r");
     assert_int_equal(snapshot.request.key_type, KEY_TYPE_P384);
