@@ -21,7 +21,7 @@ from typing import Callable, Iterator
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import accounts, browser, nss, programs, waiting, world  # noqa: E402
+from harness import accounts, browser, firefox, nss, programs, waiting, world  # noqa: E402
 import hostile  # noqa: E402
 import ipc_parts  # noqa: E402
 
@@ -54,6 +54,12 @@ NAMES = {
     "agents_100_installed": "switched on → 100 attached agents have all installed",
     "daemon_wakeups_60s": "voluntary context switches of devtrustd in 60 s at rest (the server pings every 30 s)",
     "agent_wakeups_60s": "the same of the agent",
+    "firefox_push_to_trusted_page": "assigned at the server → the running Firefox's page says trusted; root has opted in",
+    "firefox_cold_to_trusted_page": "Firefox started by its user → its page says trusted; the certificate was there",
+    "renew_to_installed_11_stores": "renew_to_installed with ten Firefox profiles beside Chromium's database",
+    "installed_per_additional_store": "(that − the same with Chromium's database alone) ÷ 10",
+    "agent_11_stores_pss_anon": "the agent's own memory at rest, eleven stores served and watched",
+    "agent_11_stores_wakeups_60s": "voluntary context switches of the agent in 60 s at rest, eleven stores served and watched",
     **hostile.NAMES,
     **ipc_parts.NAMES,
 }
@@ -90,12 +96,12 @@ def on_disk(path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def fresh(*users: str, server: dict | None = None) -> Iterator[world.World]:
+def fresh(*users: str, server: dict | None = None, device_settings: dict | None = None) -> Iterator[world.World]:
     """Server, device, these users' agents; switched off, all connected."""
     made = world.World({**SERVER_ROOM, **(server or {})}, default_socket=True, where=DISK)
     try:
         made.start_server()
-        device = made.add_device(ROOM).start()
+        device = made.add_device({**ROOM, **(device_settings or {})}).start()
         device.enroll(made.server)
         for name in users:
             made.manage(name, device)
@@ -369,9 +375,60 @@ def measure_pages(results: Results) -> None:
             results.add("push_to_trusted_page", samples, "ms")
 
 
-def until_trusted(chromium: browser.Browser, since: float) -> float:
-    waiting.until(lambda: chromium.revisit()[0] == "trusted", "trusted", 60)
+def until_trusted(running: browser.Pages, since: float) -> float:
+    waiting.until(lambda: running.revisit()[0] == "trusted", "trusted", 60)
     return (time.monotonic() - since) * 1000
+
+
+def measure_firefox(results: Results) -> None:
+    with fresh("alice", device_settings={"policy": {"firefox_auto_select": "yes"}}) as made:
+        device, server = made.device, made.server
+        switch(server, "on")
+        serial = device.wait_user("alice", state="installed")["serial"]
+        one = []
+        for _ in range(N):
+            serial, took = renew(device, serial)
+            one.append(took)
+        profiles = [firefox.Profile("alice") for _ in range(10)]
+        user = device.wait_user("alice", state="installed", stores=lambda stores: len(stores) == 11)
+        serial = user["serial"]
+        eleven = []
+        for _ in range(N):
+            serial, took = renew(device, serial)
+            eleven.append(took)
+        results.add("renew_to_installed_11_stores", eleven, "ms")
+        results.add("installed_per_additional_store", [(took - statistics.median(one)) / 10 for took in eleven], "ms")
+        measure_firefox_pages(results, made, profiles[0].trust_tls_ca(server.tls_ca))
+        agent = {"agent": device.agents["alice"].program.pid}
+        settle(agent)
+        before = switches(agent["agent"])
+        time.sleep(REST_S)  # the minute is the measurement
+        results.add("agent_11_stores_wakeups_60s", [switches(agent["agent"]) - before], "count")
+        results.add("agent_11_stores_pss_anon", [rollup(agent["agent"])["Pss_Anon"]], "kB")
+
+
+def measure_firefox_pages(results: Results, made: world.World, profile: firefox.Profile) -> None:
+    device, server = made.device, made.server
+    samples = []
+    for _ in range(max(1, N // 4)):
+        fox = firefox.Firefox(profile)
+        begin = time.monotonic()
+        with fox:
+            assert fox.visit(server.portal_url + "/", "trusted")
+            samples.append((time.monotonic() - begin) * 1000)
+    results.add("firefox_cold_to_trusted_page", samples, "ms")
+    samples = []
+    with firefox.Firefox(profile) as fox:
+        fox.visit(server.portal_url + "/")
+        for _ in range(N):
+            command(server, "unassign", {"user": "u-alice", "device": device.uuid})
+            device.wait_gone("alice")
+            assert fox.revisit()[0] == "unmanaged"
+            sent, _ = command(server, "assign", {"user": "u-alice", "device": device.uuid, "local_name": "alice"})
+            samples.append(until_trusted(fox, sent))
+            # the page says trusted as soon as the certificate is there; the rest of the way follows
+            device.wait_user("alice", state="installed")
+    results.add("firefox_push_to_trusted_page", samples, "ms")
 
 
 # --- local users who mean harm -----------------------------------------------------------------------------------------------------
@@ -475,7 +532,8 @@ def main() -> int:
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
     parts: list[Callable[[Results], None]] = [measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
-                                              measure_rest, measure_pages, measure_crowd, measure_hostile, measure_ipc]
+                                              measure_rest, measure_pages, measure_firefox, measure_crowd, measure_hostile,
+                                              measure_ipc]
     status = 0
     for part in parts:
         if wanted and part.__name__.removeprefix("measure_") not in wanted:
