@@ -171,6 +171,13 @@ class Firefox(browser.Pages):
     def async_script(self, text: str, *arguments: Any) -> Any:
         return self.command("WebDriver:ExecuteAsyncScript", {"script": text, "args": list(arguments)})
 
+    def status(self) -> str | None:
+        """What the portal's page says at this moment; None: there is no such page."""
+        try:
+            return self.script("return document.querySelector('main[data-status]')?.dataset.status ?? null")
+        except WebDriverError:  # between two pages
+            return None
+
     def page_source(self) -> str:
         return str(self.command("WebDriver:GetPageSource"))
 
