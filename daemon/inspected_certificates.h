@@ -7,7 +7,7 @@
 #include <json-c/json_object.h>
 #include <openssl/x509.h>
 
-#define INSPECTED_MAX_CERTIFICATES 16 /* of one answer */
+#define INSPECTED_MAX_CERTIFICATES 32 /* of one answer: two in each of the most stores */
 
 /** Whose stores they are, and what is ours in them. */
 struct certificate_owner {

@@ -145,7 +145,7 @@ static int add_text(struct json_object *object, const char *name, X509 *certific
 
 static int add_found(
     struct json_object *array, const struct store_location *location,
-    const struct store_certificate *certificate) {
+    const struct store_certificate *certificate, bool with_issuer) {
     struct json_object *object = json_object_new_object();
     int r = array_add(array, object);
 
@@ -155,7 +155,7 @@ static int add_found(
         r = add_path(object, location->path);
     if (r >= 0)
         r = add_text(object, "leaf", certificate->leaf);
-    if (r >= 0 && certificate->issuer)
+    if (r >= 0 && with_issuer && certificate->issuer)
         r = add_text(object, "issuer", certificate->issuer);
     if (r >= 0)
         r = json_fields_add_bool(object, "verified", certificate->verified);
@@ -188,16 +188,17 @@ const char *agent_check_name(enum agent_check_id id) {
     return check_names[id];
 }
 
-/* `most`: certificates of one store. */
+/* Brief: one of each store, and without the issuer, which devtrustd has unless its CA is new. */
 static int add_all_found(
     struct json_object *object, const struct agent_store_results *results,
-    const struct store_certificates *found, size_t most) {
+    const struct store_certificates *found, bool brief) {
     struct json_object *array = json_object_new_array();
+    size_t most = brief ? 1 : STORE_MAX_CERTIFICATES;
     int r = array ? json_fields_add(object, "certificates", array) : -ENOMEM;
 
     for (size_t i = 0; r >= 0 && i < results->count; i++)
         for (size_t j = 0; r >= 0 && j < found[i].count && j < most; j++)
-            r = add_found(array, &results->items[i].location, &found[i].items[j]);
+            r = add_found(array, &results->items[i].location, &found[i].items[j], !brief);
     return r;
 }
 
@@ -270,7 +271,7 @@ static struct json_object *build_inspected(
     int r = object ? json_fields_add_string(object, "id", id) : -ENOMEM;
 
     if (r >= 0)
-        r = add_all_found(object, results, found, brief ? 1 : STORE_MAX_CERTIFICATES);
+        r = add_all_found(object, results, found, brief);
     if (r >= 0)
         r = add_results(object, results);
     if (r >= 0 && findings)

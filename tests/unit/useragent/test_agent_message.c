@@ -197,11 +197,43 @@ static void test_paths_are_text(void **state) {
     json_object_put(object);
 }
 
+/* As many stores as there may be, with the largest keys that are ordered: still one message. */
+static void test_inspected_of_the_most_stores(void **state) {
+    static struct store_certificates found[STORE_MAX];
+    static struct agent_store_results results;
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)3072);
+    struct json_object *object, *certificates = NULL;
+    struct pki pki;
+    X509 *leaf;
+
+    (void)state;
+    pki_init(&pki, "Example");
+    leaf = pki_leaf(&pki, key, PKI_DEVICE, PKI_USER, time(NULL), 86400);
+    results.count = STORE_MAX;
+    for (size_t i = 0; i < STORE_MAX; i++) {
+        snprintf(
+            results.items[i].location.path, sizeof results.items[i].location.path,
+            "/home/%0700zu/.mozilla/firefox/abcdefgh.default", i);
+        /* the issuer's size counts here, not whose it is */
+        found[i].items[0] = (struct store_certificate){.leaf = leaf, .issuer = leaf};
+        found[i].count = 1;
+    }
+    object = agent_message_inspected("id", &results, found, NULL);
+    assert_non_null(object);
+    assert_true(strlen(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN)) < 64 * 1024);
+    assert_true(json_object_object_get_ex(object, "certificates", &certificates));
+    assert_int_equal(json_object_array_length(certificates), STORE_MAX);
+    json_object_put(object);
+    X509_free(leaf);
+    EVP_PKEY_free(key);
+    pki_deinit(&pki);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapshots),      cmocka_unit_test(test_bad_snapshots),
         cmocka_unit_test(test_submit_replies), cmocka_unit_test(test_report),
-        cmocka_unit_test(test_paths_are_text),
+        cmocka_unit_test(test_paths_are_text), cmocka_unit_test(test_inspected_of_the_most_stores),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
