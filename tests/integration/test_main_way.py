@@ -113,7 +113,8 @@ def test_device_removed_at_the_server(world):
     world.server.cli("device", "remove", device.uuid)
     assert est.auth(world.server, leaf) == 403
     device.wait_status(lambda status: status["enrolment"]["state"] == "removed", "the tombstone is read")
-    waiting.until(lambda: not agent.database.contents().keys and not agent.database.contents().ours, "all of ours is gone")
+    device.wait_gone("alice")
+    assert not agent.database.contents().keys and not agent.database.contents().ours
     waiting.until(lambda: not device.policy_files(), "policy gone")
     assert device.status()["enrolment"]["code"] == "device-removed"
 
