@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#define MS_PER_S 1000
+
 /* The families that read a policy while they run: an import waits for no other. */
 static bool reads_policy(const struct browser_family *family) {
     return family && family->kind == BROWSER_CHROMIUM;
@@ -67,17 +69,22 @@ bool browser_check_running(void) {
     return false;
 }
 
+static int64_t to_ms(const struct timespec *time) {
+    return (int64_t)time->tv_sec * MS_PER_S + time->tv_nsec / 1000000;
+}
+
 /* Field 22 of stat: clock ticks since the machine's start. The second field is the name in
  * parentheses, which may hold any. Returns 0 where it cannot be told. */
 static int64_t started_at(int pid_fd, int64_t now_s) {
     CLEANUP_CLOSE int fd = openat(pid_fd, "stat", O_RDONLY | O_CLOEXEC);
     char text[1024];
-    struct timespec since_boot;
+    struct timespec since_boot, wall;
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     const char *at;
     long ticks = sysconf(_SC_CLK_TCK);
 
-    if (size <= 0 || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &since_boot) < 0)
+    if (size <= 0 || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &since_boot) < 0 ||
+        clock_gettime(CLOCK_REALTIME, &wall) < 0)
         return 0;
     text[size] = '\0';
     at = strrchr(text, ')');
@@ -85,7 +92,10 @@ static int64_t started_at(int pid_fd, int64_t now_s) {
         at = strchr(at + 1, ' ');
     if (!at)
         return 0;
-    return now_s - (since_boot.tv_sec - strtoll(at, NULL, 10) / ticks);
+    /* in whole seconds the two clocks would disagree by one, now and then */
+    return (now_s * MS_PER_S + to_ms(&wall) % MS_PER_S - to_ms(&since_boot) +
+            strtoll(at, NULL, 10) * MS_PER_S / ticks) /
+           MS_PER_S;
 }
 
 static void note_run(

@@ -1,9 +1,12 @@
 """Real headless Firefox as the user it belongs to, driven through Marionette: length-prefixed JSON on a TCP socket of its own
 (firefox-source-docs.mozilla.org, Marionette protocol 3). The same face as harness.browser.Browser."""
 import configparser
+import contextlib
 import itertools
 import json
+import os
 import pathlib
+import signal
 import socket
 from typing import Any
 
@@ -236,6 +239,24 @@ class Firefox(browser.Pages):
             self.socket.close()
             self.socket = None
         self.program.kill()
+        self._end_children(self.program.pid)
+
+    @staticmethod
+    def _end_children(parent: int) -> None:
+        """Its content processes notice by themselves that it has gone; one that hangs would pass for a Firefox that still runs."""
+        def left() -> list[int]:
+            found = []
+            for process in pathlib.Path("/proc").iterdir():
+                if process.name.isdigit():
+                    with contextlib.suppress(OSError):
+                        words = (process / "cmdline").read_bytes().split(b"\0")
+                        if b"-parentPid" in words and str(parent).encode() in words:
+                            found.append(int(process.name))
+            return found
+        for child in left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        waiting.until(lambda: not left(), "no process of this Firefox is left")
 
     def __enter__(self) -> "Firefox":
         return self.start()
