@@ -35,10 +35,10 @@ struct ctl {
     int (*console_user)(uid_t *ret); /* 0, -ENODATA: nobody; a negative errno */
     int64_t (*now)(void);            /* seconds since 1970 */
     int64_t (*now_us)(void);         /* microseconds */
-    /* a program beside devtrustctl, run as a user: its exit status, or a negative errno */
+    /* a program beside devtrustctl, run as a user: ctl_run_as but in tests */
     int (*run_as)(
         const char *user, uid_t uid, const char *program, const char *const *arguments,
-        int timeout_ms);
+        int timeout_ms, char *ret_said, size_t said_size);
     /** The size of out's terminal; 0, or -ENOTTY where it is none. NULL: none. */
     int (*screen)(unsigned *ret_columns, unsigned *ret_rows);
     /** The name of an account; 0, -ENOENT. NULL: none has one. */
@@ -106,11 +106,19 @@ int64_t ctl_system_now_us(void);
 
 #define CTL_RUN_AS_ARGUMENTS 4
 /** For ctl.run_as: a child that has become this user for good runs `program`, from the folder of
- * this executable, with these arguments (at most CTL_RUN_AS_ARGUMENTS, NULL ends) and an
- * environment of its own. The account must have this uid. Returns the exit status; -ESTALE (the
- * account has changed), -ETIMEDOUT (it was ended), -ECHILD (it died), or another negative errno. */
+ * this executable, with these arguments (at most CTL_RUN_AS_ARGUMENTS, NULL ends), an environment
+ * and a session of its own, and nothing that the caller has open: no terminal, no descriptor. The
+ * account must have this uid.
+ *
+ * `timeout_ms`: 0 or more; a child that takes longer is killed. `ret_said`: what it wrote to its
+ * standard error, as much as fits into `said_size` (1 or more) with a NUL byte; not to be trusted,
+ * and written on every return.
+ *
+ * Returns the exit status; -ESTALE (the account has changed), -ETIMEDOUT, -ECHILD (it died), or
+ * another negative errno. */
 int ctl_run_as(
-    const char *user, uid_t uid, const char *program, const char *const *arguments, int timeout_ms);
+    const char *user, uid_t uid, const char *program, const char *const *arguments, int timeout_ms,
+    char *ret_said, size_t said_size);
 
 /** The user who is active at seat0 (sd_seat_get_active), for ctl.console_user. */
 int ctl_console_user(uid_t *ret);

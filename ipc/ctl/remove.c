@@ -15,6 +15,7 @@
 #define AGENT_TIMEOUT_MS 30000 /* of one user's agent */
 #define USERS_MAX 256
 #define AGENT_PROGRAM "devtrust-agent"
+#define AGENT_SAID_SIZE 8192
 
 /* ---- who is left ---- */
 
@@ -81,13 +82,26 @@ static int wait_for_agents(
 
 /* ---- users who are not signed in ---- */
 
+/* The agent's own words, line by line. They come from the user's side: nothing in them may act on
+ * the terminal. */
+static void said_print(struct ctl *ctl, char *said) {
+    char safe[TEXT_SAFE_SIZE], *rest = said, *line;
+    while ((line = strsep(&rest, "\n")))
+        if (*line)
+            fprintf(ctl->err, "%s\n", text_safe(line, safe));
+}
+
 static enum reason remove_as(struct ctl *ctl, const struct left *left) {
     if (left->agent_attached)
         return REASON_AGENT_TIMEOUT;
     if (left->uid <= 0)
         return REASON_USER_UNKNOWN;
     const char *const arguments[] = {"--remove", "--socket", ctl->socket_path, NULL};
-    int r = ctl->run_as(left->name, (uid_t)left->uid, AGENT_PROGRAM, arguments, AGENT_TIMEOUT_MS);
+    char said[AGENT_SAID_SIZE];
+    int r = ctl->run_as(
+        left->name, (uid_t)left->uid, AGENT_PROGRAM, arguments, AGENT_TIMEOUT_MS, said,
+        sizeof said);
+    said_print(ctl, said);
     switch (r) {
     case 0:
         return REASON_NONE;

@@ -4,7 +4,9 @@
 #include "common/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -13,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PATH_SIZE 512
@@ -89,48 +92,109 @@ static int plan_make(
     return 0;
 }
 
-static void child(const struct plan *plan) {
-    if (initgroups(plan->name, plan->gid) < 0 || setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
+/* Nothing that root has open goes along, its terminal least of all: whoever is that user may take
+ * hold of the process before it has protected itself. Package managers leave descriptors open. */
+static bool child_streams(int said_fd) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return setsid() >= 0 && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+           dup2(null, STDOUT_FILENO) >= 0 && dup2(said_fd, STDERR_FILENO) >= 0 &&
+           close_range(STDERR_FILENO + 1, UINT_MAX, 0) == 0;
+}
+
+static void child(const struct plan *plan, int said_fd) {
+    if (!child_streams(said_fd) || initgroups(plan->name, plan->gid) < 0 ||
+        setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
         setresuid(plan->uid, plan->uid, plan->uid) < 0 || setuid(0) == 0 || chdir("/") < 0)
         _exit(EXIT_NOT_RUN);
     execve(plan->program, plan->argv, plan->environment);
     _exit(EXIT_NOT_RUN);
 }
 
-/* Waits for the child's end; one that takes too long is ended. */
-static int wait_child(pid_t pid, int timeout_ms) {
-    int CLEANUP_CLOSE pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    bool late = false;
-    if (pid_fd >= 0) {
-        struct pollfd ended = {.fd = pid_fd, .events = POLLIN};
-        int r;
-        do
-            r = poll(&ended, 1, timeout_ms);
-        while (r < 0 && errno == EINTR);
-        late = r == 0;
+/* ---- the parent's side ---- */
+
+struct said {
+    char *text;
+    size_t size, used;
+};
+
+/* Takes what is there; what does not fit is read all the same, so that the child can go on. Returns
+ * whether more may come. */
+static bool said_take(struct said *said, int fd) {
+    char chunk[512];
+    ssize_t size;
+    while ((size = read(fd, chunk, sizeof chunk)) > 0) {
+        size_t room = said->size - 1 - said->used;
+        size_t taken = (size_t)size < room ? (size_t)size : room;
+        memcpy(said->text + said->used, chunk, taken);
+        said->used += taken;
     }
-    if (late)
+    said->text[said->used] = '\0';
+    return size < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Returns 0 once it has ended, -ETIMEDOUT, or another negative errno. */
+static int wait_end(int pid_fd, int said_fd, int timeout_ms, struct said *said) {
+    int64_t end = now_ms() + timeout_ms;
+    for (bool more = true;;) {
+        struct pollfd wait[] = {
+            {.fd = pid_fd, .events = POLLIN},
+            {.fd = more ? said_fd : -1, .events = POLLIN},
+        };
+        int64_t left = end - now_ms();
+        int r = left > 0 ? poll(wait, ARRAY_LENGTH(wait), (int)left) : 0;
+        if (r < 0 && errno != EINTR)
+            return -errno;
+        if (r == 0)
+            return -ETIMEDOUT;
+        if (more)
+            more = said_take(said, said_fd);
+        if (r > 0 && wait[0].revents)
+            return 0;
+    }
+}
+
+static int wait_child(pid_t pid, int said_fd, int timeout_ms, struct said *said) {
+    int CLEANUP_CLOSE pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int r = pid_fd < 0 ? -errno : wait_end(pid_fd, said_fd, timeout_ms, said);
+    if (r < 0)
         kill(pid, SIGKILL);
     int status = 0;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -errno;
-    if (late)
-        return -ETIMEDOUT;
+    if (r < 0)
+        return r;
+    (void)said_take(said, said_fd);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -ECHILD;
 }
 
 int ctl_run_as(
-    const char *user, uid_t uid, const char *program, const char *const *arguments,
-    int timeout_ms) {
+    const char *user, uid_t uid, const char *program, const char *const *arguments, int timeout_ms,
+    char *ret_said, size_t said_size) {
     struct plan plan = {0};
+    struct said said = {.text = ret_said, .size = said_size};
+    int pipe_fds[2];
+    ret_said[0] = '\0';
     int r = plan_make(&plan, user, uid, program, arguments);
     if (r < 0)
         return r;
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return -errno;
+    int CLEANUP_CLOSE ours = pipe_fds[0];
+    int CLEANUP_CLOSE theirs = pipe_fds[1];
+    if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
+        return -errno;
     pid_t pid = fork();
     if (pid < 0)
         return -errno;
     if (pid == 0)
-        child(&plan);
-    return wait_child(pid, timeout_ms);
+        child(&plan, theirs);
+    close(TAKE_FD(theirs));
+    return wait_child(pid, ours, timeout_ms, &said);
 }

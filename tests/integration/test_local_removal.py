@@ -1,6 +1,9 @@
 """Removal of users who are not signed in: devtrust-agent --remove, and devtrustctl remove --everywhere, which runs it."""
+import errno
 import json
 import os
+import pty
+import shutil
 import signal
 
 from harness import accounts, nss, programs, waiting
@@ -145,6 +148,64 @@ def test_everywhere_does_not_become_another_user(world):
         assert json.loads(done.stdout)["users"][0]["code"] in ("user-changed", "user-unknown")
     finally:
         accounts.add("bob", 1001)
+
+
+# in place of the agent: tells what it was handed by devtrustctl, and tries to use it
+LOOKING_AROUND = """#!/usr/bin/python3
+import os, sys
+try:
+    os.open("/dev/tty", os.O_RDWR)
+    print("terminal: open", file=sys.stderr)
+except OSError as error:
+    print("terminal:", os.strerror(error.errno), file=sys.stderr)
+print("uids:", *os.getresuid(), "groups:", *os.getgroups(), file=sys.stderr)
+print("session:", "own" if os.getsid(0) == os.getpid() else "shared", file=sys.stderr)
+print("streams:", os.readlink("/proc/self/fd/0"), os.readlink("/proc/self/fd/1"),
+      os.readlink("/proc/self/fd/2").split(":")[0], file=sys.stderr)
+held = []
+for fd in range(3, 256):
+    try:
+        os.fstat(fd)
+        held.append(fd)
+    except OSError:
+        pass
+print("descriptors:", *held, file=sys.stderr)
+print("\\x1b]0;title\\x07" + "x" * 100000, file=sys.stderr)
+sys.exit(1)
+"""
+
+
+def test_nothing_of_roots_goes_along(world):
+    """Whoever bob is could take hold of the process that is to become his agent: it has no terminal of root's and nothing that
+    root, or a package manager, has open; and what it says cannot act on root's terminal."""
+    device = install(world, "bob")
+    device.agents["bob"].stop()
+    device.wait_user("bob", agent_attached=False)
+    beside = programs.RUN / "looking"
+    shutil.copytree(programs.RUN / "bin", beside)
+    (beside / "devtrust-agent").write_text(LOOKING_AROUND, encoding="utf-8")
+    leaked = os.open("/etc/shadow", os.O_RDONLY)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.set_inheritable(leaked, True)
+        os.execve(beside / "devtrustctl", ["devtrustctl", "remove", "--everywhere", "--socket", str(device.socket)],
+                  programs.base_environment())
+    os.close(leaked)
+    said = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            said += chunk
+    except OSError as error:
+        assert error.errno == errno.EIO, error  # its end, on a terminal
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    shutil.rmtree(beside)
+    lines = said.decode().splitlines()
+    assert os.waitstatus_to_exitcode(status) == 1, lines
+    assert f"terminal: {os.strerror(errno.ENXIO)}" in lines
+    assert "uids: 1001 1001 1001 groups: 1001" in lines
+    assert "session: own" in lines and "streams: /dev/null /dev/null pipe" in lines and "descriptors:" in lines, lines
+    assert b"\x1b" not in said and b"\x07" not in said
 
 
 def test_only_root(world):
