@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""All tests, two at a time (two cores), and one closing line: N passed, N failed, N skipped.
+"""All tests, and one closing line: N passed, N failed, N skipped.
+
+Integration tests wait most of the time, for each other's processes; linters, fuzzers and unit tests compute. So on two cores three jobs of
+the first kind run and one of the second, until one kind is done.
 
 Each job's output goes to build/check/<job>.log; a failing one is shown. `check.py NAME…` runs only the jobs whose name starts so.
 """
@@ -165,26 +168,35 @@ class Runner:
             if result.failed:
                 print("".join(f"    {line}\n" for line in text.splitlines()[-120:]), end="", flush=True)
 
-    def work(self, jobs: "queue.SimpleQueue[Job]") -> None:
-        try:
-            while True:
-                self.run(jobs.get_nowait())
-        except queue.Empty:
-            return
+    def work(self, *queues: "queue.SimpleQueue[Job]") -> None:
+        """One queue to its end, then the next."""
+        for jobs in queues:
+            try:
+                while True:
+                    self.run(jobs.get_nowait())
+            except queue.Empty:
+                pass
+
+
+def queue_of(jobs: list[Job]) -> "queue.SimpleQueue[Job]":
+    """Those that were asked for."""
+    prefixes = tuple(sys.argv[1:])
+    chosen: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
+    for job in jobs:
+        if not prefixes or job.name.startswith(prefixes):
+            chosen.put(job)
+    return chosen
 
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    prefixes = tuple(sys.argv[1:])
-    jobs: "queue.SimpleQueue[Job]" = queue.SimpleQueue()
-    for job in (system_jobs() + integration_jobs("asan") + integration_jobs("gcc") + lint_jobs() + unit_jobs("asan")
-                + fuzz_jobs() + unit_jobs("gcc")):
-        if not prefixes or job.name.startswith(prefixes):
-            jobs.put(job)
+    waiting = queue_of(system_jobs() + integration_jobs("asan") + integration_jobs("gcc"))
+    computing = queue_of(lint_jobs() + unit_jobs("asan") + fuzz_jobs() + unit_jobs("gcc"))
     for stale in LOGS.glob("*.xml"):
         stale.unlink()
     runner = Runner()
-    workers = [threading.Thread(target=runner.work, args=(jobs,)) for _ in range(2)]
+    lanes = [*[(waiting, computing)] * 3, (computing, waiting)]
+    workers = [threading.Thread(target=runner.work, args=lane) for lane in lanes]
     for worker in workers:
         worker.start()
     for worker in workers:
