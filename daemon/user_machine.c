@@ -164,9 +164,12 @@ static int replace_csr(struct user_record *record, const struct user_input *inpu
     return take_csr(record, input);
 }
 
-static int post_now(struct user_record *record, const struct user_input *input) {
+/* After a restart nobody knows what became of the post: the same one is due at once, unless the
+ * server has ordered the wait. */
+static int post_again(struct user_record *record, const struct user_input *input) {
+    if (record->due_ordered)
+        return 0;
     record->due = clock_wall_s(input->clock);
-    record->due_ordered = false;
     return 0;
 }
 
@@ -307,7 +310,7 @@ static const struct row table[] = {
     {IN(REQUESTED), USER_EVENT_SUBMIT, NULL, take_csr, USER_SIGNING},
     {IN(SIGNING) | IN(DELIVERED), USER_EVENT_SUBMIT, may_request, replace_csr, USER_SIGNING},
     {IN(REQUESTED) | IN(DELIVERED), USER_EVENT_DEADLINE, NULL, back_off, USER_WAITING},
-    {IN(SIGNING), USER_EVENT_RESTART, NULL, post_now, SAME},
+    {IN(SIGNING), USER_EVENT_RESTART, NULL, post_again, SAME},
     {IN(SIGNING), USER_EVENT_RETRY, NULL, post_later, SAME},
     {IN(SIGNING), USER_EVENT_ISSUED, NULL, take_bundle, USER_DELIVERED},
     {IN(SIGNING), USER_EVENT_BAD_ANSWER, NULL, back_off, USER_WAITING},

@@ -241,6 +241,10 @@ static void retries_keep_request_and_csr(void **unused) {
         assert_string_equal(record.request.id, id);
         assert_string_equal(record.request.csr, "b2xk");
     }
+    int64_t ordered = record.due;
+    assert_int_equal(step(&record, USER_EVENT_RESTART), 1);
+    assert_int_equal(record.due, ordered); /* a restart is no way around the server's word */
+    record.due_ordered = false;
     assert_int_equal(step(&record, USER_EVENT_RESTART), 1);
     assert_int_equal(record.due, virtual_now);
     user_record_deinit(&record);
