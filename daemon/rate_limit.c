@@ -7,13 +7,34 @@ static int64_t minute_of(int64_t now_s) {
     return now_s / 60;
 }
 
-/* Seconds until the minute is an hour old. Minutes of the future (the clock was set back) count as
- * this one. */
+/* Seconds until the minute is an hour old. */
 static int64_t expires_in(int64_t minute, int64_t now_s) {
     int64_t now = minute_of(now_s);
     if (minute > now)
         minute = now;
     return (minute + RATE_LIMIT_MINUTES) * 60 - now_s;
+}
+
+/* Leaves out what has expired, and moves what lies in the future to the present. */
+bool rate_limit_settle(struct rate_limit *limit, int64_t now_s) {
+    const int64_t now = minute_of(now_s);
+    bool moved = false;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < limit->used; i++) {
+        if (expires_in(limit->slots[i].minute, now_s) <= 0)
+            continue;
+        if (limit->slots[i].minute > now) {
+            limit->slots[i].minute = now;
+            moved = true;
+        }
+        if (kept > 0 && limit->slots[kept - 1].minute == limit->slots[i].minute)
+            limit->slots[kept - 1].count += limit->slots[i].count;
+        else
+            limit->slots[kept++] = limit->slots[i];
+    }
+    limit->used = kept;
+    return moved;
 }
 
 int64_t rate_limit_wait(const struct rate_limit *limit, int64_t per_hour, int64_t now_s) {
@@ -35,22 +56,11 @@ int64_t rate_limit_wait(const struct rate_limit *limit, int64_t per_hour, int64_
 }
 
 void rate_limit_count(struct rate_limit *limit, int64_t now_s) {
-    int64_t now = minute_of(now_s);
-    size_t kept = 0;
+    const int64_t now = minute_of(now_s);
 
-    for (size_t i = 0; i < limit->used; i++) {
-        if (expires_in(limit->slots[i].minute, now_s) <= 0)
-            continue;
-        if (limit->slots[i].minute > now)
-            limit->slots[i].minute = now;
-        if (kept > 0 && limit->slots[kept - 1].minute == limit->slots[i].minute)
-            limit->slots[kept - 1].count += limit->slots[i].count;
-        else
-            limit->slots[kept++] = limit->slots[i];
-    }
-    limit->used = kept;
-    if (kept > 0 && limit->slots[kept - 1].minute == now) {
-        limit->slots[kept - 1].count++;
+    rate_limit_settle(limit, now_s);
+    if (limit->used > 0 && limit->slots[limit->used - 1].minute == now) {
+        limit->slots[limit->used - 1].count++;
         return;
     }
     limit->slots[limit->used].minute = now;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <json-c/json_object.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,12 @@ struct rate_limit {
     size_t used;
 };
 
-/** Seconds until one more request is allowed; 0: now. A clock that was set back never costs more
- * than an hour. */
+/** Takes note of a clock that was set back: requests that seem to lie in the future count from now
+ * on. Called whenever the limit is looked at, so that such a clock costs an hour and not the time
+ * by which it was set back. Returns whether there were any. */
+bool rate_limit_settle(struct rate_limit *limit, int64_t now_s);
+
+/** Seconds until one more request is allowed; 0: now. */
 int64_t rate_limit_wait(const struct rate_limit *limit, int64_t per_hour, int64_t now_s);
 
 /** Counts one request at `now_s`. */

@@ -137,16 +137,24 @@ void user_input_init(const struct user *user, struct user_input *ret) {
 }
 
 static int64_t effective_deadline(const struct user *user, const struct user_record *record) {
-    int64_t deadline = record->request.deadline;
-    if (record->state == USER_DELIVERED && user->agent_grace_until > deadline)
-        deadline = user->agent_grace_until;
-    return user_effective_due(deadline, now_s(user));
+    int64_t now = now_s(user), longest = user->services->request_deadline_s;
+    int64_t deadline = user_effective_due(record->request.deadline, now, longest);
+    int64_t grace = user_effective_due(user->agent_grace_until, now, longest);
+    return record->state == USER_DELIVERED && grace > deadline ? grace : deadline;
+}
+
+static int64_t effective_due(const struct user *user, const struct user_record *record) {
+    return user_effective_due(record->due, now_s(user), DESIRED_STATE_MAX_SPLAY_S);
+}
+
+static bool storage_rests(const struct user *user) {
+    return user_effective_due(user->storage_retry_at, now_s(user), STORAGE_RETRY_S) > now_s(user);
 }
 
 static int64_t request_possible_at(const struct user *user, const struct user_record *record) {
     int64_t now = now_s(user);
     int64_t wait = rate_limit_wait(&record->rate, user->services->requests_per_hour, now);
-    int64_t due = user_effective_due(record->due, now);
+    int64_t due = effective_due(user, record);
     return due > now + wait ? due : now + wait;
 }
 
@@ -296,8 +304,9 @@ static void answer_waiting_submit(struct user *user) {
     } else if (record->state == USER_REFUSED) {
         answer = (struct user_answer){.kind = ANSWER_REFUSED, .reason = record->reason};
     } else if (record->state == USER_SIGNING) {
-        int64_t now = now_s(user), due = user_effective_due(record->due, now);
-        if ((user->in_flight || user->sign_busy) && now < user->submitted_until)
+        int64_t now = now_s(user), due = effective_due(user, record);
+        int64_t until = user_effective_due(user->submitted_until, now, USER_SUBMIT_WAIT_S);
+        if ((user->in_flight || user->sign_busy) && now < until)
             return;
         answer =
             (struct user_answer){.kind = ANSWER_RETRY, .retry_after_s = due > now ? due - now : 1};
@@ -359,6 +368,7 @@ static void act(struct user *user, int64_t old_uid) {
 static int move(struct user *user, int event, const struct user_input *input) {
     struct user_record next CLEANUP_USER_RECORD = {0};
     int64_t old_uid = user_uid(user);
+    (void)rate_limit_settle(&user->record.rate, now_s(user)); /* stored with the next change */
     int r = user_record_copy(&user->record, &next);
     if (r < 0)
         return r;
@@ -390,7 +400,7 @@ int user_event(struct user *user, int event, struct user_input *input) {
 }
 
 void user_advance(struct user *user) {
-    if (user->storage_retry_at > now_s(user))
+    if (storage_rests(user))
         return;
     user->storage_retry_at = 0;
     (void)move(user, USER_EVENT_COUNT_, NULL);
@@ -423,21 +433,23 @@ int64_t user_next_due(const struct user *user) {
     if (user->problem != REASON_NONE)
         return INT64_MAX;
     if (user->storage_retry_at > 0)
-        return user->storage_retry_at;
+        return user_effective_due(user->storage_retry_at, now_s(user), STORAGE_RETRY_S);
     if (record->state == USER_WAITING && is_wanted(user, record) && agent_attached(user))
         due = request_possible_at(user, record);
     if (record->state == USER_REQUESTED ||
         (record->state == USER_DELIVERED && agent_attached(user)))
         due = effective_deadline(user, record);
     if (record->state == USER_SIGNING && is_wanted(user, record) && !user->in_flight) {
-        due = user_effective_due(record->due, now_s(user));
-        if (user->post_not_before > due)
-            due = user->post_not_before;
+        int64_t possible = user_posting_possible_at(user);
+        due = effective_due(user, record);
+        if (possible > due)
+            due = possible;
     }
     /* what could have been done already waits for something else than time: policy, account */
     if (record->state == USER_WAITING && due <= now_s(user))
         due = INT64_MAX;
-    if (user->submitted && user->submitted_until < due)
-        due = user->submitted_until;
+    int64_t until = user_effective_due(user->submitted_until, now_s(user), USER_SUBMIT_WAIT_S);
+    if (user->submitted && until < due)
+        due = until;
     return due;
 }

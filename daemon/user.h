@@ -106,9 +106,10 @@ struct user {
     int64_t submitted_until;
 };
 
-/** A clock that was set back must not make a wait longer than the longest that is ever ordered. */
-static inline int64_t user_effective_due(int64_t due, int64_t now) {
-    return due > now + DESIRED_STATE_MAX_SPLAY_S ? now : due;
+/** A moment of the wall clock that a wait of at most `longest_s` ends at. What lies further ahead
+ * was computed before the clock was set back: nobody waits for the time by which it was. */
+static inline int64_t user_effective_due(int64_t due, int64_t now, int64_t longest_s) {
+    return due > now + longest_s ? now : due;
 }
 
 /** Takes a copy of `record`. Returns 0 or -ENOMEM. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define NOT_CONNECTED_RETRY_S 30
+#define NEVER INT64_MAX
 
 static int64_t now_s(const struct user *user) {
     return clock_wall_s(user->services->clock);
@@ -94,7 +95,7 @@ static void post(struct user *user) {
 
     if (est_base64_decode(request->csr, strlen(request->csr), X509_CSR_MAX_SIZE, &der, &size) < 0) {
         user->post_not_before =
-            INT64_MAX; /* a state file from elsewhere; its deadline is the agent's */
+            NEVER; /* a state file from elsewhere; its deadline is the agent's */
         return;
     }
     int r = services->sign(der, size, signed_by_server, user, services->userdata);
@@ -116,6 +117,11 @@ void user_posting_cancel(struct user *user) {
     user->sign_busy = false;
 }
 
+int64_t user_posting_possible_at(const struct user *user) {
+    int64_t then = user->post_not_before;
+    return then == NEVER ? then : user_effective_due(then, now_s(user), NOT_CONNECTED_RETRY_S);
+}
+
 void user_posting_keep(struct user *user) {
     const struct user_record *record = &user->record;
     bool signing = record->state == USER_SIGNING && user_is_wanted(user);
@@ -127,7 +133,8 @@ void user_posting_keep(struct user *user) {
         return;
     }
     int64_t now = now_s(user);
-    if (!user->in_flight && now >= user_effective_due(record->due, now) &&
-        (user->sign_busy || now >= user->post_not_before))
+    if (!user->in_flight &&
+        now >= user_effective_due(record->due, now, DESIRED_STATE_MAX_SPLAY_S) &&
+        (user->sign_busy || now >= user_posting_possible_at(user)))
         post(user);
 }

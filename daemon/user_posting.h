@@ -8,5 +8,8 @@
  * ask for any more. Idempotent. */
 void user_posting_keep(struct user *user);
 
+/** The wall-clock second from which on the server link may be asked again; INT64_MAX: never. */
+int64_t user_posting_possible_at(const struct user *user);
+
 /** Cancels what is on its way, without an answer. */
 void user_posting_cancel(struct user *user);

@@ -15,6 +15,7 @@
 
 #define LOOKUP_RETRY_BASE_MS 30000
 #define LOOKUP_RETRY_CAP_MS 600000
+#define LOOKUP_RETRY_LONGEST_S (LOOKUP_RETRY_CAP_MS / 1000 + 1)
 #define SERVER_BACK_JITTER_S 3
 
 struct users {
@@ -99,13 +100,19 @@ struct user *users_get(const struct users *users, size_t index) {
 
 /* ---- the timer ---- */
 
+static int64_t next_lookup(const struct users *users, const struct user *user) {
+    if (user->lookup_retry_at == 0)
+        return INT64_MAX;
+    return user_effective_due(user->lookup_retry_at, now_s(users), LOOKUP_RETRY_LONGEST_S);
+}
+
 int64_t users_next_due(const struct users *users) {
     int64_t due = INT64_MAX;
     for (size_t i = 0; i < users->count; i++) {
         const struct user *user = users->list[i];
         int64_t own = user_next_due(user);
-        if (user->lookup_retry_at > 0 && user->lookup_retry_at < own)
-            own = user->lookup_retry_at;
+        if (next_lookup(users, user) < own)
+            own = next_lookup(users, user);
         if (own < due)
             due = own;
     }
@@ -135,7 +142,7 @@ static void timer_fired(
     users->armed_for = -1;
     for (size_t i = 0; i < users->count; i++) {
         struct user *user = users->list[i];
-        if (user->lookup_retry_at > 0 && user->lookup_retry_at <= now_s(users))
+        if (next_lookup(users, user) <= now_s(users))
             start_lookup(users, user);
     }
     users_advance(users);

@@ -55,9 +55,16 @@ static void a_clock_set_back_costs_an_hour_at_most(void **unused) {
     struct rate_limit limit = {.used = 0};
     for (int i = 0; i < 6; i++)
         rate_limit_count(&limit, NOON + (int64_t)i * 120);
-    int64_t wait = rate_limit_wait(&limit, 6, NOON - 86400);
+    int64_t then = NOON - (int64_t)365 * 86400;
+    assert_true(rate_limit_settle(&limit, then));
+    assert_false(rate_limit_settle(&limit, then + 60));
+    int64_t wait = rate_limit_wait(&limit, 6, then);
     assert_true(wait > 0 && wait <= 3600);
-    rate_limit_count(&limit, NOON - 86400);
+    assert_true(rate_limit_wait(&limit, 6, then + wait - 1) > 0);
+    assert_int_equal(rate_limit_wait(&limit, 6, then + wait), 0);
+    /* and forward again: the hour is over for all of them */
+    assert_int_equal(rate_limit_wait(&limit, 6, NOON), 0);
+    rate_limit_count(&limit, then);
     assert_int_equal(limit.used, 1);
     assert_int_equal(limit.slots[0].count, 7);
 }
