@@ -15,7 +15,7 @@ static int64_t system_wall_s(void *userdata) {
 static int64_t system_monotonic_ms(void *userdata) {
     (void)userdata;
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 

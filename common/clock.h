@@ -5,7 +5,7 @@
 
 struct clock_source {
     int64_t (*wall_s)(void *userdata);       /* seconds since 1970, may jump */
-    int64_t (*monotonic_ms)(void *userdata); /* never goes back, stops while suspended */
+    int64_t (*monotonic_ms)(void *userdata); /* never goes back, goes on while suspended */
     void *userdata;
 };
 
