@@ -78,8 +78,8 @@ bool http_problem_is_transient(const struct http_answer *answer) {
 int64_t http_problem_retry_after_ms(
     const struct http_answer *answer, const struct clock_source *clock) {
     int64_t seconds;
-    if (answer->retry_after[0] == '\0' ||
-        est_retry_after(answer->retry_after, clock_wall_s(clock), &seconds) < 0)
+    int64_t now_s = answer->date_s > 0 ? answer->date_s : clock_wall_s(clock);
+    if (answer->retry_after[0] == '\0' || est_retry_after(answer->retry_after, now_s, &seconds) < 0)
         return 0;
     return seconds * 1000;
 }
