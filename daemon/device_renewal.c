@@ -24,7 +24,8 @@
 #define PROOF_DEADLINE_MS 30000
 #define PROOF_MAXIMUM (256 * 1024)
 #define MAX_LIFETIME_S ((int64_t)10 * 366 * 24 * 3600)
-#define REST_PART 4 /* of the life between two renewals, whatever the wall clock says */
+#define REST_PART 4     /* of the life between two renewals, whatever the wall clock says */
+#define SAME_CLOCK_S 60 /* answers take their time: so little is no news of the clock */
 #define HANDLES 2
 
 struct device_renewal {
@@ -45,6 +46,7 @@ struct device_renewal {
     struct http_transfer *proof;
     struct backoff backoff;
     int64_t rest_until_ms; /* monotonic */
+    int64_t ahead_s;       /* of the server's clock; 0: as far as anybody knows */
     enum reason reason;
 };
 
@@ -156,13 +158,14 @@ static void on_proof(const struct http_answer *answer, void *userdata) {
         promote(renewal);
         return;
     }
+    int64_t floor = http_problem_retry_after_ms(answer, renewal->options.clock);
     /* A certificate that the server does not take is of no use: another one is asked for, with the
-     * old. */
-    if (answer->reason == REASON_NONE && (answer->status == 401 || answer->status == 403))
+     * old; but a server that takes none must not be made to issue one after the other. */
+    if (answer->reason == REASON_NONE && (answer->status == 401 || answer->status == 403)) {
         start_over(renewal);
-    fail(
-        renewal, reason, http_problem_retry_after_ms(answer, renewal->options.clock),
-        answer->detail);
+        floor = floor < REFUSED_FLOOR_MS ? REFUSED_FLOOR_MS : floor;
+    }
+    fail(renewal, reason, floor, answer->detail);
 }
 
 static int open_proof_client(struct device_renewal *renewal) {
@@ -252,7 +255,6 @@ static void on_answer(const struct est_answer *answer, void *userdata) {
         fail(renewal, REASON_STORAGE, 0, strerror(-r));
         return;
     }
-    backoff_reset(&renewal->backoff);
     step(renewal);
 }
 
@@ -292,25 +294,45 @@ static void on_retry(uv_timer_t *timer) {
 
 /* --- when --- */
 
-/* A clock that runs years ahead makes each new certificate look due: then the rest between two
- * renewals holds. */
+/* Both times by our own clock. A clock that runs years ahead, with no server's Date to show it,
+ * makes each new certificate look due: then the rest between two renewals holds. */
+static int64_t next_renewal_s(const struct device_renewal *renewal, int64_t now_s) {
+    int64_t due_s = device_identity_renew_at(renewal->identity) + renewal->ahead_s;
+    int64_t rest_ms = renewal->rest_until_ms - clock_monotonic_ms(renewal->options.clock);
+    int64_t rested_s = rest_ms > 0 ? now_s + (rest_ms + 999) / 1000 : now_s;
+    return due_s > rested_s ? due_s : rested_s;
+}
+
 static void schedule(struct device_renewal *renewal) {
-    if (!renewal->identity || renewal->pending)
-        return;
-    int64_t due = device_identity_renew_at(renewal->identity);
-    wall_timer_set(renewal->wall, due);
-    if (clock_wall_s(renewal->options.clock) < due)
-        return;
-    int64_t rest = renewal->rest_until_ms - clock_monotonic_ms(renewal->options.clock);
-    uv_timer_start(&renewal->retry, on_retry, rest > 0 ? (uint64_t)rest : 0, 0);
+    if (!renewal->identity || renewal->pending || uv_is_active((uv_handle_t *)&renewal->retry))
+        return; /* it is on its way, or the next attempt waits */
+    int64_t now_s = clock_wall_s(renewal->options.clock);
+    int64_t next_s = next_renewal_s(renewal, now_s);
+    wall_timer_set(renewal->wall, next_s > now_s ? next_s : 0);
+    if (next_s <= now_s)
+        uv_timer_start(&renewal->retry, on_retry, 0, 0);
 }
 
 static void on_due(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
     struct device_renewal *renewal = poll->data;
-    if (wall_timer_read(renewal->wall) != WALL_TIMER_NOTHING)
-        schedule(renewal);
+    enum wall_timer_event event = wall_timer_read(renewal->wall);
+    if (event == WALL_TIMER_NOTHING)
+        return;
+    if (event == WALL_TIMER_CLOCK_SET)
+        renewal->ahead_s = 0; /* the next answer tells */
+    schedule(renewal);
+}
+
+void device_renewal_clock_differs(struct device_renewal *renewal, int64_t ahead_s) {
+    int64_t change_s = ahead_s - renewal->ahead_s;
+    if (ahead_s != 0 && change_s >= -SAME_CLOCK_S && change_s <= SAME_CLOCK_S)
+        return;
+    if (change_s == 0)
+        return;
+    renewal->ahead_s = ahead_s;
+    schedule(renewal);
 }
 
 void device_renewal_watch(

@@ -41,5 +41,9 @@ void device_renewal_watch(
  * whether anything did. */
 bool device_renewal_hurry(struct device_renewal *renewal);
 
+/** The wall clock is `ahead_s` ahead of the server's (negative: behind it); 0: they agree. What is
+ * due is judged by the server's clock, until somebody sets ours. */
+void device_renewal_clock_differs(struct device_renewal *renewal, int64_t ahead_s);
+
 bool device_renewal_is_watching(const struct device_renewal *renewal);
 enum reason device_renewal_reason(const struct device_renewal *renewal); /* of the last attempt */

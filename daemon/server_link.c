@@ -35,6 +35,8 @@ static void on_date(int64_t server_s, void *userdata) {
     int64_t difference = clock_wall_s(link->options.clock) - server_s;
     bool wrong =
         difference > SERVER_MAX_CLOCK_DIFFERENCE_S || difference < -SERVER_MAX_CLOCK_DIFFERENCE_S;
+    if (!link->closing)
+        device_renewal_clock_differs(link->renewal, wrong ? difference : 0);
     if (wrong == link->clock_wrong)
         return;
     link->clock_wrong = wrong;

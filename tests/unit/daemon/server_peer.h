@@ -19,8 +19,8 @@ enum est_fault {
     FAULT_403,     /* with the code device-suspended */
     FAULT_EXPIRED, /* 403: the device's certificate has */
     FAULT_400,
-    FAULT_503, /* with Retry-After: 1 */
-    FAULT_202,
+    FAULT_503, /* with Retry-After: 1, or fault_headers */
+    FAULT_202, /* likewise */
     FAULT_HTML,
     FAULT_TRUNCATED,
     FAULT_OTHER_KEY,
@@ -28,6 +28,8 @@ enum est_fault {
     FAULT_CA,
     FAULT_TRUST_LEAF, /* the right key, from the wrong CA */
     FAULT_HUGE,
+    FAULT_SILENT, /* no answer, until the other side gives up */
+    FAULT_HALF,   /* the beginning of one */
 };
 
 struct server_peer {
@@ -40,6 +42,7 @@ struct server_peer {
 
     enum est_fault fault;
     int fault_times; /* answers with the fault; then good ones */
+    char fault_headers[160];
     int state_status, report_status, events_status;
     int64_t leaf_begin_s, leaf_end_s;
     char state[4096], etag[32];
@@ -84,7 +87,9 @@ static bool server_peer_problem(
 
 /* Answers that need no certificate. Returns false if the fault is not one of them. */
 static bool server_peer_plain_fault(
-    struct peer_connection *connection, enum est_fault fault, bool *ret_more) {
+    const struct server_peer *server, struct peer_connection *connection, enum est_fault fault,
+    bool *ret_more) {
+    const char *headers = server->fault_headers[0] ? server->fault_headers : "Retry-After: 1\r\n";
     static const char html[] = "<html>Sign in to the guest network</html>";
     static const char cut[] = "MIIBogYJKoZIhvcNAQcCoIIBkzCCAY8CAQEx";
     switch (fault) {
@@ -104,10 +109,10 @@ static bool server_peer_plain_fault(
         *ret_more = server_peer_problem(connection, 400, "", "csr-key");
         return true;
     case FAULT_503:
-        *ret_more = server_peer_problem(connection, 503, "Retry-After: 1\r\n", "server-error");
+        *ret_more = server_peer_problem(connection, 503, headers, "server-error");
         return true;
     case FAULT_202:
-        *ret_more = peer_answer(connection, 202, "Retry-After: 1\r\n", "", 0);
+        *ret_more = peer_answer(connection, 202, headers, "", 0);
         return true;
     case FAULT_HTML:
         *ret_more =
@@ -122,6 +127,17 @@ static bool server_peer_plain_fault(
             connection, "HTTP/1.1 200 OK\r\nContent-Type: application/pkcs7-mime\r\n"
                         "Content-Length: 31457280\r\n\r\n");
         peer_wait_end(connection);
+        *ret_more = false;
+        return true;
+    case FAULT_SILENT:
+        peer_wait_end(connection);
+        *ret_more = false;
+        return true;
+    case FAULT_HALF:
+        peer_say(
+            connection, "HTTP/1.1 200 OK\r\nContent-Type: application/pkcs7-mime\r\n"
+                        "Content-Length: 4096\r\n\r\n");
+        peer_say(connection, cut);
         *ret_more = false;
         return true;
     default:
@@ -180,7 +196,7 @@ static bool server_peer_enroll(
         server->fault_times--;
     pthread_mutex_unlock(&server->lock);
     bool more;
-    if (server_peer_plain_fault(connection, fault, &more))
+    if (server_peer_plain_fault(server, connection, fault, &more))
         return more;
     return server_peer_issue(server, connection, request, fault);
 }

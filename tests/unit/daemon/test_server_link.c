@@ -7,6 +7,7 @@
 #include "tests/unit/daemon/state_dir.h"
 
 #include "common/cleanup.h"
+#include "common/http_date.h"
 #include "common/json_gate.h"
 
 #include <setjmp.h>
@@ -514,6 +515,28 @@ static void a_wrong_clock_is_shown_and_harms_nothing(void **state) {
     expect_status(f, "enrolled", "clock");
 }
 
+static void the_servers_date_makes_a_renewal_due(void **state) {
+    struct fixture *f = *state;
+    const int64_t day = 86400;
+    char date[HTTP_DATE_SIZE];
+    f->clock_offset_s = -365 * day; /* and stays so */
+    f->server->leaf_begin_s = -70 * day;
+    f->server->leaf_end_s = 20 * day;
+    open_link(f);
+    assert_int_equal(enroll(f), REASON_NONE);
+    f->server->leaf_begin_s = 0;
+    f->server->leaf_end_s = 0;
+    give_state(f);
+    assert_int_equal(f->server->renewals, 0);
+    http_date_format(clock_wall_s(&clock_system), date);
+    pthread_mutex_lock(&f->server->lock);
+    snprintf(f->server->headers, sizeof(f->server->headers), "Date: %s\r\n", date);
+    pthread_mutex_unlock(&f->server->lock);
+    server_link_refresh(f->link);
+    RUN_UNTIL(f->server->renewals == 1 && !state_has(f, "pending.json"));
+    expect_status(f, "enrolled", "clock");
+}
+
 /* --- the desired state --- */
 
 static void hints_bring_the_state(void **state) {
@@ -865,6 +888,7 @@ int main(void) {
         TEST(it_renews_with_a_fresh_key),
         TEST(a_failed_renewal_keeps_the_old_one),
         TEST(a_wrong_clock_is_shown_and_harms_nothing),
+        TEST(the_servers_date_makes_a_renewal_due),
         TEST(hints_bring_the_state),
         TEST(nothing_bad_changes_the_state),
         TEST(what_is_not_this_devices_is_refused),
