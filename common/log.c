@@ -17,10 +17,11 @@
 #include <unistd.h>
 
 #define MAX_FIELDS 24
-#define MAX_ESCAPED_SOURCE 256 /* bytes of foreign text, log_escape() */
-#define MAX_VALUE_SOURCE 1024  /* bytes of one field; texts that are escaped already pass whole */
-#define MAX_LINE 4096          /* PIPE_BUF: lines of several programs on one pipe do not mix */
-#define MAX_ENTRY 8192         /* bytes of all fields of one journal entry */
+#define MAX_ESCAPED_SOURCE 256   /* bytes of foreign text, log_escape() */
+#define MAX_VALUE_SOURCE 1024    /* bytes of one field; texts that are escaped already pass whole */
+#define MAX_LINE 4096            /* PIPE_BUF: lines of several programs on one pipe do not mix */
+#define MAX_ENTRY 8192           /* bytes of all fields of one journal entry */
+#define FIELD_PREFIX "DEVTRUST_" /* of our fields in the journal */
 #define CUT_MARK "…"
 #define CUT_MARK_SIZE (sizeof(CUT_MARK) - 1)
 
@@ -250,24 +251,36 @@ struct entry {
     int count;
 };
 
-/* Appends "NAME=value"; a field without room is left out. */
-static void entry_add(struct entry *entry, const char *name, const char *value) {
-    size_t name_size = strlen(name);
+/* Appends "PREFIXNAME=value"; a field without room is left out. */
+static void entry_add(
+    struct entry *entry, const char *prefix, const char *name, const char *value) {
+    size_t name_size = strlen(prefix) + strlen(name);
     size_t room = sizeof(entry->store) - entry->used;
     if ((size_t)entry->count == ARRAY_LENGTH(entry->parts) || name_size + CUT_MARK_SIZE + 2 > room)
         return;
 
     char *start = entry->store + entry->used;
-    size_t size = (size_t)snprintf(start, room, "%s=", name);
+    size_t size = (size_t)snprintf(start, room, "%s%s=", prefix, name);
     size += escape_text(value, strlen(value), MAX_VALUE_SOURCE, false, start + size, room - size);
     entry->parts[entry->count++] = (struct iovec){.iov_base = start, .iov_len = size};
     entry->used += size;
 }
 
-static void entry_add_number(struct entry *entry, const char *name, int64_t number) {
+static void entry_add_number(
+    struct entry *entry, const char *prefix, const char *name, int64_t number) {
     char value[24];
     (void)snprintf(value, sizeof(value), "%" PRId64, number);
-    entry_add(entry, name, value);
+    entry_add(entry, prefix, name, value);
+}
+
+/* Names such as USER_ID belong to others in the journal, which is one name space for all; ERRNO
+ * means there what it means here (systemd.journal-fields(7)). */
+static void entry_add_field(struct entry *entry, const struct log_field *field) {
+    const char *prefix = strcmp(field->name, "ERRNO") == 0 ? "" : FIELD_PREFIX;
+    if (field->text)
+        entry_add(entry, prefix, field->name, field->text);
+    else
+        entry_add_number(entry, prefix, field->name, field->number);
 }
 
 static int write_journal(
@@ -277,17 +290,15 @@ static int write_journal(
     entry.used = 0;
     entry.count = 0;
 
-    entry_add(&entry, "MESSAGE", text);
-    entry_add_number(&entry, "PRIORITY", level);
+    entry_add(&entry, "", "MESSAGE", text);
+    entry_add_number(&entry, "", "PRIORITY", level);
     entry_add(
-        &entry, "SYSLOG_IDENTIFIER", state.program ? state.program : program_invocation_short_name);
+        &entry, "", "SYSLOG_IDENTIFIER",
+        state.program ? state.program : program_invocation_short_name);
     if (message_id)
-        entry_add(&entry, "MESSAGE_ID", message_id);
+        entry_add(&entry, "", "MESSAGE_ID", message_id);
     for (size_t i = 0; i < count; i++)
-        if (fields[i].text)
-            entry_add(&entry, fields[i].name, fields[i].text);
-        else
-            entry_add_number(&entry, fields[i].name, fields[i].number);
+        entry_add_field(&entry, &fields[i]);
     return sd_journal_sendv(entry.parts, entry.count);
 }
 

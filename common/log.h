@@ -15,7 +15,8 @@ enum log_level {
     LOG_LEVEL_DEBUG = 7,
 };
 
-/** Field names are journal field names: upper case, digits, underscores. Values are copied. */
+/** Names are upper case, digits and underscores. The journal has them with DEVTRUST_ before, ERRNO
+ * excepted; lines and io.devtrust.Debug as they are. Values are copied. */
 struct log_field {
     const char *name;
     const char *text; /* NULL: use number */

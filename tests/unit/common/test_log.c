@@ -369,7 +369,9 @@ static void log_to_journal(void *argument) {
     set_journal_stream("");
     errno = EXDEV;
     log_init("prog", LOG_LEVEL_INFO);
-    log_event(LOG_LEVEL_NOTICE, ID, "Text.", LOG_TEXT("USER", "a\nb \"c\""), LOG_NUMBER("N", -7));
+    log_event(
+        LOG_LEVEL_NOTICE, ID, "Text.", LOG_TEXT("USER", "a\nb \"c\""), LOG_NUMBER("N", -7),
+        LOG_ERRNO(-13));
     int kept = errno;
     char entry[4096], line[256];
     ssize_t size = recv(journal, entry, sizeof(entry) - 1, 0);
@@ -383,9 +385,14 @@ static void log_to_journal(void *argument) {
     CHILD_CHECK(kept == EXDEV);
     CHILD_CHECK(size > 0 && silent == -1);
     entry[size] = '\0';
-    static const char *const wanted[] = {"MESSAGE=Text.\n",          "PRIORITY=5\n",
-                                         "SYSLOG_IDENTIFIER=prog\n", "MESSAGE_ID=" ID "\n",
-                                         "USER=a\\x0ab \"c\"\n",     "N=-7\n"};
+    static const char *const wanted[] = {
+        "MESSAGE=Text.\n",
+        "PRIORITY=5\n",
+        "SYSLOG_IDENTIFIER=prog\n",
+        "MESSAGE_ID=" ID "\n",
+        "DEVTRUST_USER=a\\x0ab \"c\"\n",
+        "DEVTRUST_N=-7\n",
+        "\nERRNO=13\n"};
     for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
         CHILD_CHECK(strstr(entry, wanted[i]));
     CHILD_CHECK(loud == 15 && memcmp(line, "<5>prog: Text.\n", 15) == 0);
