@@ -1,9 +1,11 @@
 /* Message ids of the log (journalctl MESSAGE_ID=…): one per kind of event, 32 hex digits, never
- * reused. Made with systemd-id128 new or uuidgen. A table, laid out by hand. */
+ * reused. Made with systemd-id128 new or uuidgen. Each has an entry in systemd/devtrust.catalog,
+ * from which man/devtrust-messages.7 is written (tests/docs-test.py). A table, laid out by hand. */
 #pragma once
 /* clang-format off */
 
 #define MSG_START "00b0295015a947439e36e9352beb1587" /* a program has started */
+#define MSG_START_FAILED "727d3bfdacb94e86937aebac400455b4" /* a program could not start */
 #define MSG_STOP "1439259b26324bbbbf60be2b840e3cc0" /* a program stops on request */
 #define MSG_CONFIG "acfe75f6332d42129db2a038e8384c4c" /* the configuration has an error */
 #define MSG_ENROLLED "0e10e81093974fd69cd3dc51bf5b17c0" /* the device is enrolled */
@@ -23,6 +25,7 @@
 #define MSG_STORE "55f32b712f104340ad22e04503cbfff9" /* a certificate store was changed */
 #define MSG_STORE_FAILED "8abae59cefa5423a9b9af068db14c4d6" /* a certificate store could not be used */
 #define MSG_ISSUED "32f2000811be4ceda79fff6e086ddaf5" /* the server issued a certificate */
+#define MSG_LISTENER_RENEWED "da3062842db1439f8aa5b3ab4d2c4d46" /* the server renewed its listeners' certificate */
 #define MSG_ISSUE_REFUSED "890e250af04f4f898dfedc63d7195207" /* the server refused to issue */
 #define MSG_REVOKED "b28db253ac3e406798869f825e63c252" /* the server revoked certificates */
 #define MSG_ADMIN "fb0d663e04824c7d8a71093c0660cd71" /* an administrator changed something */

@@ -380,7 +380,7 @@ int daemon_open(
     r = open_parts(daemon, directory_owner);
     if (r < 0) {
         log_event(
-            LOG_LEVEL_ERROR, MSG_INTERNAL, "devtrustd cannot start", LOG_ERRNO(r),
+            LOG_LEVEL_ERROR, MSG_START_FAILED, "devtrustd cannot start", LOG_ERRNO(r),
             LOG_TEXT("ERROR", strerror(-r)));
         return r;
     }

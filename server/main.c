@@ -39,13 +39,18 @@ static int run(const struct cli_request *request) {
     struct server_config config;
     char error[256] = "";
     int status;
+    bool serve = strcmp(request->command->name, "serve") == 0;
     int r = server_config_load(request->config_path, &config, error, sizeof(error));
     if (r < 0) {
-        fprintf(stderr, "devtrust-server: %s\n", error[0] ? error : strerror(-r));
+        const char *text = error[0] ? error : strerror(-r);
+        if (serve)
+            log_event(LOG_LEVEL_ERROR, MSG_CONFIG, text, LOG_ERRNO(r));
+        else
+            fprintf(stderr, "devtrust-server: %s\n", text);
         status = CLI_USAGE;
     } else if (strcmp(request->command->name, "init") == 0)
         status = secret_harden_openssl(SECURE_ARENA) < 0 ? CLI_NO : init_run(&config, request);
-    else if (strcmp(request->command->name, "serve") == 0) {
+    else if (serve) {
         log_init("devtrust-server", (enum log_level)((int)LOG_LEVEL_ERROR + config.log_level));
         status = secret_harden_openssl(SECURE_ARENA) < 0 ? CLI_NO : serve_run(&config);
     } else

@@ -83,7 +83,7 @@ static void renew_tls(struct maintenance *maintenance, int64_t now_s) {
             LOG_ERRNO(r));
     else
         log_event(
-            LOG_LEVEL_NOTICE, MSG_START, "The listeners' certificate was renewed.",
+            LOG_LEVEL_NOTICE, MSG_LISTENER_RENEWED, "The listeners' certificate was renewed.",
             LOG_TEXT("PATH", chain));
 }
 

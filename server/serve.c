@@ -46,7 +46,7 @@ struct serving {
 
 static int fail(const char *what, const char *text, int error) {
     log_event(
-        LOG_LEVEL_ERROR, MSG_CONFIG, text, LOG_TEXT("WHAT", what), LOG_ERRNO(error),
+        LOG_LEVEL_ERROR, MSG_START_FAILED, text, LOG_TEXT("WHAT", what), LOG_ERRNO(error),
         LOG_TEXT("ERROR", strerror(error < 0 ? -error : error)));
     return error < 0 ? error : -error;
 }

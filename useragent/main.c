@@ -50,7 +50,7 @@ static void ended(int result, void *userdata) {
 }
 
 static int fail(const char *what, int error) {
-    log_event(LOG_LEVEL_ERROR, MSG_START, what, LOG_ERRNO(error));
+    log_event(LOG_LEVEL_ERROR, MSG_START_FAILED, what, LOG_ERRNO(error));
     return EXIT_FAILURE;
 }
 
