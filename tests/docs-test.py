@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The documents name what there is: interfaces, commands, options, codes, checks; and the manual pages are well formed.
 
-Each finding is a line; any finding fails. `docs-test.py --write` renews the table of man/devtrust-codes.7 from the table of reasons.
+Each finding is a line; any finding fails. `docs-test.py --write` renews the table of man/devtrust-codes.7 from the table of reasons, and that of
+man/devtrust-messages.7 from the journal's catalogue.
 """
 import json
 import math
@@ -9,6 +10,9 @@ import pathlib
 import re
 import subprocess
 import sys
+
+sys.dont_write_bytecode = True
+import docs_messages  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOL = ROOT / "build/devtrustctl"
@@ -169,6 +173,10 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\e").replace("-", "\\-")
 
 
+def codes() -> set[str]:
+    return {reason["code"] for reason in json.loads(tool("explain", "--json"))["reasons"]}
+
+
 def codes_table() -> str:
     reasons = json.loads(tool("explain", "--json"))["reasons"]
     rows = [f".TP\n.B {escaped(reason['code'])}\n{escaped(reason['text'])}\n" + (f"{escaped(reason['remedy'])}\n" if reason["remedy"] else "")
@@ -188,9 +196,56 @@ def check_codes(write: bool) -> None:
 
 # ---- manual pages ----
 
+def check_alias(path: pathlib.Path, target: str) -> None:
+    """A page that is another one under this name: that one names it where apropos(1) looks."""
+    other = ROOT / "man" / pathlib.Path(target).name
+    if target != f"man{other.suffix[1:]}/{other.name}" or not other.exists():
+        finding(f"man/{path.name} stands for {target}, which does not exist")
+    elif not re.search(rf"NAME .*\b{re.escape(path.stem)}\b.* [-–] ", page(f"man/{other.name}").partition(" SYNOPSIS ")[0]):
+        finding(f"man/{other.name}, NAME, does not name {path.stem}")
+
+
+def check_state_page() -> None:
+    """Every file, member and table that is kept on disk."""
+    manual = page("man/devtrust-state.5")
+    records = ("device_identity", "pending_request", "policy_record", "server_report", "state_sync", "user_record")
+    names = set(re.findall(r'\.format = "([\w-]+)"', "".join(path.read_text(encoding="utf-8") for path in (
+        *(ROOT / "daemon").glob("*.c"), *(ROOT / "useragent").glob("*.c")))))
+    for text in (read("useragent/agent_record_json.c"), *(read(f"daemon/{record}.c") for record in records)):
+        tables = text.replace("struct identity,", "")  # what server_report.c looks for in a report
+        names |= set(re.findall(r'JSON_FIELD\(\s*struct \w+, \w+, "(\w+)"', tables)) | set(re.findall(r"^    \w*FIELD\((\w+)[,)]", tables, re.M))
+    names |= set(re.findall(r"^CREATE TABLE (\w+)", read("server/db_schema.sql"), re.M))
+    headers = "".join(path.read_text(encoding="utf-8") for path in [*(ROOT / "daemon").glob("*.[ch]"), ROOT / "server/installation.h", ROOT / "server/ca.h"])
+    names |= set(re.findall(r'^#define \w+_(?:FILE|DATABASE|LOCK)\w* (?:\\\n)?\s*"([\w.-]+)"', headers, re.M)) | {"agent.json", "desired.json"}
+    for name in sorted(names):
+        if not has_word(manual, name):
+            finding(f"man/devtrust-state.5 does not name {name}")
+
+
+def check_what_has_a_page() -> None:
+    """Every unit, configuration file and program."""
+    for name, section in [
+            *((path.name, "8") for path in (ROOT / "systemd").iterdir() if path.suffix in (".service", ".socket")),
+            *((name, "5") for name in re.findall(r'PATH_CONFIG_DIR "/([\w.]+)"', read("common/paths.h")))]:
+        if not (ROOT / f"man/{name}.{section}").exists():
+            finding(f"{name} has no page man/{name}.{section}")
+    for program in ("devtrustd", "devtrust-agent", "devtrustctl", "devtrust-server"):
+        if not [*(ROOT / "man").glob(f"{program}.[18]")]:
+            finding(f"{program} has no page")
+    listed = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "systemd/debian").glob("*.install"))
+    for path in (ROOT / "man").glob("*.[1-8]"):
+        folder = f"usr/share/man/man{path.suffix[1:]}"
+        if not {folder, f"{folder}/{path.name}"} & set(listed.split()):
+            finding(f"man/{path.name} is in no package of systemd/debian")
+
+
 def check_pages() -> None:
     for path in sorted((ROOT / "man").glob("*.[1-8]")):
         name = f"man/{path.name}"
+        alias = re.fullmatch(r"\.so (\S+)\n", path.read_text(encoding="utf-8"))
+        if alias:
+            check_alias(path, alias[1])
+            continue
         lint = subprocess.run(["mandoc", "-Tlint", "-W", "warning", str(path)], capture_output=True, text=True, check=False).stdout
         for line in lint.splitlines():
             if "missing date" not in line:  # a page is of a version, not of a day
@@ -198,7 +253,7 @@ def check_pages() -> None:
         groff = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=78n", "-P-c", str(path)], capture_output=True, text=True, check=False).stderr
         for line in groff.splitlines():
             finding(line.replace(str(path), name))
-        for other, section in set(re.findall(r"\b(devtrust[a-z-]*|io\.devtrust|server\.conf|devtrustd\.conf) ?\((\d)\)", page(name))):
+        for other, section in set(re.findall(r"\b(devtrust[a-z-]*(?:\.\w+)?|io\.devtrust|server\.conf|enroll\.conf) ?\((\d)\)", page(name))):
             if not (ROOT / f"man/{other}.{section}").exists():
                 finding(f"{name} refers to {other}({section}), which does not exist")
 
@@ -210,7 +265,10 @@ def main() -> int:
     check_limits()
     check_commands()
     check_ids()
+    findings.extend(docs_messages.check("--write" in sys.argv, codes()))
     check_pages()
+    check_state_page()
+    check_what_has_a_page()
     for line in findings:
         print(line)
     return 1 if findings else 0

@@ -10,6 +10,7 @@ import pytest
 from harness import box as boxes, waiting
 from test_systemd import URL, PORTAL, agent_pid, certificates, ctl, wait_user
 
+NAMES = ("devtrust", "devtrust-common", "devtrust-server")
 VERSION = "0.1.0"
 NEWER = "0.1.0+newer"
 
@@ -28,7 +29,7 @@ def packages() -> dict[str, pathlib.Path]:
 def machine(packages, tmp_path_factory) -> boxes.Box:
     """A booted machine with the packages in /root, and one of a newer version, which is the same but for its name."""
     with boxes.booted() as box:
-        for name in ("devtrust", "devtrust-server"):
+        for name in NAMES:
             shutil.copy(packages[name], box.root / "root")
         newer = tmp_path_factory.mktemp("newer") / "tree"
         subprocess.run(["dpkg-deb", "--raw-extract", str(packages["devtrust"]), str(newer)], check=True)
@@ -45,6 +46,11 @@ def install(box: boxes.Box, *files: str) -> str:
 
 def version(box: boxes.Box, package: str) -> str:
     return box.run("dpkg-query", "--show", "--showformat=${Version}", package).stdout
+
+
+def explained(box: boxes.Box) -> str:
+    """What the journal says of what it has of devtrust."""
+    return box.journal("--catalog", "_COMM=devtrustd")
 
 
 def policy(box: boxes.Box) -> list[str]:
@@ -65,11 +71,12 @@ def test_lintian_has_no_errors(packages):
 
 def test_installed_into_an_open_session_it_works_at_once(machine, packages):
     machine.login("alice")
-    install(machine, packages["devtrust"].name, packages["devtrust-server"].name)
+    install(machine, *(packages[name].name for name in NAMES))
     for unit in ("devtrustd.service", "devtrustd.socket"):
         assert machine.show(unit, "ActiveState") == "active" and machine.show(unit, "UnitFileState") == "enabled", machine.journal()
     assert machine.show("devtrust-server.service", "ActiveState") == "inactive", "there is no server to run yet"
     assert agent_pid(machine, "alice"), "alice need not sign in again"
+    assert "A program of devtrust has started" in explained(machine), "the package has brought its words into the journal's catalogue"
     machine.run("sh", "-c", "head -c 24 /dev/urandom | base64 > /root/passphrase && chmod 600 /root/passphrase")
     made = json.loads(machine.run("devtrust-server", "init", "--organisation", "Example", "--url", URL, "--portal-url", PORTAL,
                                   "--check-domain", "check.localhost", "--root-keys-dir", "/root/roots", "--passphrase-file",
@@ -143,8 +150,9 @@ def test_purged_the_machine_knows_nothing_of_it(machine):
     machine.run("dpkg", "--purge", "devtrust")
     left = machine.run("sh", "-c", "find / -xdev -name '*devtrust*' -not -path '/proc/*' -not -path '/root/*' -not -path '/sys/*' "
                                    "-not -name '*devtrust-server*' -not -path '/var/lib/devtrust-server*' -not -path '/var/log/journal/*' "
-                                   "-not -path '/usr/share/doc/devtrust-server*' 2>/dev/null").stdout.split()
-    assert left == [], left
+                                   "-not -name 'devtrust-common.*' 2>/dev/null").stdout.split()
+    others = machine.run("dpkg-query", "--listfiles", "devtrust-common", "devtrust-server").stdout.split()
+    assert set(left) <= set(others), set(left) - set(others)
     install(machine, "newer.deb")
     assert ctl(machine, "status")["enrolment"]["state"] == "none"
 

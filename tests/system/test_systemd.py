@@ -129,11 +129,23 @@ def test_a_daemon_that_hangs_is_started_again(device):
     device.run("systemctl", "restart", "devtrustd.service")
 
 
-def test_the_journal_finds_events_by_their_id(device):
+def message_id(name: str) -> str:
     table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
-    start = next(line.split('"')[1] for line in table.splitlines() if line.startswith("#define MSG_START "))
-    entries = [json.loads(line) for line in device.journal("--output=json", f"MESSAGE_ID={start}").splitlines()]
-    assert any(entry.get("_SYSTEMD_UNIT") == "devtrustd.service" and entry.get("VERSION") for entry in entries), entries
+    return next(line.split('"')[1] for line in table.splitlines() if line.startswith(f"#define {name} "))
+
+
+def test_the_journal_finds_events_by_their_id_and_explains_them(device):
+    device.run("journalctl", "--update-catalog")
+    enrolled = message_id("MSG_ENROLLED")
+    entry = json.loads(device.journal("--output=json", f"MESSAGE_ID={enrolled}").splitlines()[0])
+    assert entry["_SYSTEMD_UNIT"] == "devtrustd.service" and entry["DEVTRUST_URL"] == URL and entry["PRIORITY"] == "5", entry
+    explained = device.journal("--catalog", f"MESSAGE_ID={enrolled}")
+    for words in (f"Subject: This device is enrolled with {URL}", f"The server knows this device as {entry['DEVTRUST_DEVICE']}.",
+                  "Documentation: man:devtrustctl(1)"):
+        assert words in explained, explained
+    started = device.journal("--output=json", f"MESSAGE_ID={message_id('MSG_START')}", "DEVTRUST_VERSION=0.1.0").splitlines()
+    units = {json.loads(line).get("_SYSTEMD_USER_UNIT") or json.loads(line).get("_SYSTEMD_UNIT") for line in started}
+    assert {"devtrustd.service", "devtrust-server.service", "devtrust-agent.service"} <= units, units
 
 
 def test_switched_off_nothing_is_left_in_the_session(device):
