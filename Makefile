@@ -166,6 +166,7 @@ INSTALL_FILES := \
     0644:systemd/devtrust-server.service:$(SYSTEM_UNITDIR)/devtrust-server.service \
     0644:systemd/devtrust-agent.service:$(USER_UNITDIR)/devtrust-agent.service \
     0644:systemd/devtrust.user-preset:$(PREFIX)/lib/systemd/user-preset/80-devtrust.preset \
+    0644:systemd/devtrust.preset:$(PREFIX)/lib/systemd/system-preset/80-devtrust.preset \
     0644:systemd/devtrust.catalog:$(PREFIX)/lib/systemd/catalog/devtrust.catalog \
     0644:systemd/devtrust-agent.desktop:/etc/xdg/autostart/devtrust-agent.desktop \
     0644:systemd/devtrust.tmpfiles:$(PREFIX)/lib/tmpfiles.d/devtrust.conf \

@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh SET…: installs the Debian packages of the named sets that are missing: build, demo, check, bench, deb. As root directly, else
+# packages.sh SET…: installs the Debian packages of the named sets that are missing: build, demo, check, bench, deb, rpm. As root directly, else
 # through sudo; with neither it names them and stops.
 set -euo pipefail
 
@@ -9,6 +9,7 @@ demo=(python3 chromium chromium-driver libnss3-tools openssl util-linux uidmap i
 check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl strace sqlite3 firefox-esr
     systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go)
 deb=(build-essential debhelper dpkg-dev fakeroot)
+rpm=(rpm)
 bench=(certmonger dbus strace firefox-esr)
 
 wanted=()
@@ -19,8 +20,9 @@ for set in "$@"; do
     check) wanted+=("${check[@]}") ;;
     bench) wanted+=("${bench[@]}") ;;
     deb) wanted+=("${deb[@]}") ;;
+    rpm) wanted+=("${rpm[@]}") ;;
     *)
-        echo "packages.sh: unknown set '$set': build, demo, check, bench or deb" >&2
+        echo "packages.sh: unknown set '$set': build, demo, check, bench, deb or rpm" >&2
         exit 2
         ;;
     esac

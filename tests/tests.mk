@@ -49,10 +49,10 @@ $(CERTIFICATION_PROGRAMS): $(BUILD)/certification/%: $(BUILD)/obj/tests/certific
 	$(CC) $(LDFLAGS_ALL) -o $@ $(sort $(filter %.o,$^)) $(LIBIPC) $(LIBCOMMON) $(LIBS_ipc)
 
 TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
-SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh systemd/deb.sh systemd/debian/devtrust.postinst systemd/debian/devtrust.prerm systemd/debian/devtrust.postrm \
+SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh systemd/deb.sh systemd/rpm.sh systemd/debian/devtrust.postinst systemd/debian/devtrust.prerm systemd/debian/devtrust.postrm \
     systemd/debian/devtrust-server.postrm common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
 
-.PHONY: print-% programs-under-test packages deb demo check bench fuzz unit format format-check shellcheck
+.PHONY: print-% programs-under-test packages deb rpm demo check bench fuzz unit format format-check shellcheck
 print-%:
 	@echo $($*)
 
@@ -65,6 +65,10 @@ deb: ## build the Debian packages into build/deb; the same tree gives the same b
 	@tests/packages.sh build deb
 	@systemd/deb.sh
 
+rpm: ## build the RPM packages into build/rpm; the same tree gives the same bytes
+	@tests/packages.sh build rpm
+	@systemd/rpm.sh
+
 packages: ## install the Debian packages that building needs
 	@tests/packages.sh build
 
@@ -74,7 +78,7 @@ demo: ## the whole way on this machine, with real parts; KEEP=1 leaves it runnin
 	@KEEP=$(KEEP) tests/harness/sandbox tests/demo/demo.py
 
 check: ## install what is needed, build, run all tests
-	@tests/packages.sh build demo check deb
+	@tests/packages.sh build demo check deb rpm
 	@$(MAKE) --no-print-directory -s -j2 programs-under-test
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=clang all
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=asan programs-under-test

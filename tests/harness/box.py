@@ -20,7 +20,7 @@ TREE = PLACE / "tree"
 # a small system with sessions, and what our programs link; the tests look at databases with certutil
 PACKAGES = ("systemd", "systemd-sysv", "libpam-systemd", "dbus", "dbus-user-session", "login", "passwd", "util-linux", "procps", "iproute2",
             "libcurl4", "libjson-c5", "libuv1", "libsystemd0", "libinih1", "libpsl5", "publicsuffix", "libnss3", "libnss3-tools", "libssl3",
-            "libevent-2.1-7", "libevent-openssl-2.1-7", "libsqlite3-0", "ca-certificates")
+            "libevent-2.1-7", "libevent-openssl-2.1-7", "libsqlite3-0", "ca-certificates", "rpm")
 USERS = {"alice": 1000, "bob": 1001}
 _numbers = itertools.count(1)
 
