@@ -15,14 +15,15 @@ bool browser_check_running(void);
 /** A family of which this user runs something. */
 struct browser_run {
     const struct browser_family *family;
-    int64_t started_s; /* of the oldest process, seconds since 1970; 0: not known */
+    int64_t started_s; /* of the oldest process, seconds since 1970 by the machine's clock; 0: not
+                          known */
 };
 
 #define BROWSER_RUNS_MAX 16
 
-/** The families that run for this process's uid, of all kinds. `now_s`: the wall clock. Returns how
- * many, or a negative errno (no /proc). */
-int browser_check_list(int64_t now_s, struct browser_run ret[BROWSER_RUNS_MAX]);
+/** The families that run for this process's uid, of all kinds; what has ended, but has not been
+ * waited for, does not run. Returns how many, or a negative errno (no /proc). */
+int browser_check_list(struct browser_run ret[BROWSER_RUNS_MAX]);
 
 /** Whether an executable (its path, or the last part of it) is one of them. */
 bool browser_check_name(const char *name);

@@ -31,6 +31,9 @@ static const struct browser_family *family_of(int pid_fd) {
         text[size] = '\0';
         return browser_family_of_executable(text);
     }
+    /* a process that has ended, and only waits for its parent to notice, has no executable */
+    if (size < 0 && errno == ENOENT)
+        return NULL;
     comm_fd = openat(pid_fd, "comm", O_RDONLY | O_CLOEXEC);
     if (comm_fd < 0)
         return NULL;
@@ -73,18 +76,26 @@ static int64_t to_ms(const struct timespec *time) {
     return (int64_t)time->tv_sec * MS_PER_S + time->tv_nsec / 1000000;
 }
 
+/* When the machine started, in milliseconds since 1970: in whole seconds the two clocks would
+ * disagree by one, now and then. Negative: it cannot be told. */
+static int64_t boot_ms(void) {
+    struct timespec since_boot, wall;
+
+    if (clock_gettime(CLOCK_BOOTTIME, &since_boot) < 0 || clock_gettime(CLOCK_REALTIME, &wall) < 0)
+        return -errno;
+    return to_ms(&wall) - to_ms(&since_boot);
+}
+
 /* Field 22 of stat: clock ticks since the machine's start. The second field is the name in
  * parentheses, which may hold any. Returns 0 where it cannot be told. */
-static int64_t started_at(int pid_fd, int64_t now_s) {
+static int64_t started_at(int pid_fd, int64_t boot) {
     CLEANUP_CLOSE int fd = openat(pid_fd, "stat", O_RDONLY | O_CLOEXEC);
     char text[1024];
-    struct timespec since_boot, wall;
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     const char *at;
     long ticks = sysconf(_SC_CLK_TCK);
 
-    if (size <= 0 || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &since_boot) < 0 ||
-        clock_gettime(CLOCK_REALTIME, &wall) < 0)
+    if (size <= 0 || ticks <= 0 || boot < 0)
         return 0;
     text[size] = '\0';
     at = strrchr(text, ')');
@@ -92,10 +103,7 @@ static int64_t started_at(int pid_fd, int64_t now_s) {
         at = strchr(at + 1, ' ');
     if (!at)
         return 0;
-    /* in whole seconds the two clocks would disagree by one, now and then */
-    return (now_s * MS_PER_S + to_ms(&wall) % MS_PER_S - to_ms(&since_boot) +
-            strtoll(at, NULL, 10) * MS_PER_S / ticks) /
-           MS_PER_S;
+    return (boot + strtoll(at, NULL, 10) * MS_PER_S / ticks) / MS_PER_S;
 }
 
 static void note_run(
@@ -111,8 +119,9 @@ static void note_run(
         runs[(*count)++] = (struct browser_run){.family = family, .started_s = started_s};
 }
 
-int browser_check_list(int64_t now_s, struct browser_run ret[BROWSER_RUNS_MAX]) {
+int browser_check_list(struct browser_run ret[BROWSER_RUNS_MAX]) {
     CLEANUP_CLOSEDIR DIR *proc = opendir("/proc");
+    int64_t boot = boot_ms();
     int count = 0;
 
     if (!proc)
@@ -122,7 +131,7 @@ int browser_check_list(int64_t now_s, struct browser_run ret[BROWSER_RUNS_MAX]) 
         const struct browser_family *family = pid_fd < 0 ? NULL : family_of(pid_fd);
 
         if (family)
-            note_run(ret, &count, family, started_at(pid_fd, now_s));
+            note_run(ret, &count, family, started_at(pid_fd, boot));
     }
     return count;
 }

@@ -185,7 +185,7 @@ static bool was_used_here(const struct agent_checks *checks, const struct browse
 
 void browser_checks_run(struct agent_checks *checks) {
     struct browser_run runs[BROWSER_RUNS_MAX];
-    int count = browser_check_list(clock_wall_s(checks->work->clock), runs);
+    int count = browser_check_list(runs);
 
     for (const struct browser_family *family = browser_families; family->id; family++) {
         if (!browser_family_is_installed(family) && !was_used_here(checks, family))

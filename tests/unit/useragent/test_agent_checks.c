@@ -410,7 +410,7 @@ static void test_restart(void **state) {
     pid_t pid = start_browser(fixture, "vivaldi-bin"),
           other = start_browser(fixture, "firefox-esr");
     struct browser_run runs[BROWSER_RUNS_MAX];
-    int count = browser_check_list(now, runs);
+    int count = browser_check_list(runs);
     bool seen = false;
 
     for (int i = 0; i < count; i++)
@@ -444,6 +444,28 @@ static void test_restart(void **state) {
     stop_browser(other);
     look(fixture);
     assert_null(find("browser-restart", "vivaldi"));
+}
+
+static bool is_listed(const char *id) {
+    struct browser_run runs[BROWSER_RUNS_MAX];
+    int count = browser_check_list(runs);
+
+    for (int i = 0; i < count; i++)
+        if (strcmp(runs[i].family->id, id) == 0)
+            return true;
+    return false;
+}
+
+/* A browser that has ended keeps its name until its parent has waited for it. */
+static void test_ended_browser(void **state) {
+    pid_t pid = start_browser(*state, "vivaldi-bin");
+    siginfo_t info;
+
+    assert_true(is_listed("vivaldi"));
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_false(is_listed("vivaldi"));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 /* Since when the certificate is there without a break: renewals do not break it, a loss does. */
@@ -834,6 +856,7 @@ int main(void) {
         TEST(test_other_browsers),
         TEST(test_firefox),
         TEST(test_restart),
+        TEST(test_ended_browser),
         TEST(test_present_since),
         TEST(test_permissions),
         TEST(test_record),
