@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 from typing import Any
@@ -244,13 +245,14 @@ class Firefox(browser.Pages):
     @staticmethod
     def _end_children(parent: int) -> None:
         """Its content processes notice by themselves that it has gone; one that hangs would pass for a Firefox that still runs."""
+        names_parent = re.compile(rb"-parentPid[ \0]%d[ \0]" % parent)  # the fork server's children have blanks between their words
+
         def left() -> list[int]:
             found = []
             for process in pathlib.Path("/proc").iterdir():
                 if process.name.isdigit():
                     with contextlib.suppress(OSError):
-                        words = (process / "cmdline").read_bytes().split(b"\0")
-                        if b"-parentPid" in words and str(parent).encode() in words:
+                        if names_parent.search((process / "cmdline").read_bytes()):
                             found.append(int(process.name))
             return found
         for child in left():
