@@ -115,7 +115,8 @@ const struct browser_family browser_families[] = {
         .stores = SHARED_DATABASE,
         .data = {BROWSER_CONFIG, "vivaldi"},
         .store_evidence = {REMEMBERED, OF_CHROMIUM},
-        /* its source of 2018 has Chromium's own directory, recipes name two others */
+        /* its source of 2018 has Chromium's own directory (policy_paths.cc today), recipes name
+         * /etc/vivaldi and /etc/opt/vivaldi */
         .policy_evidence = {NOT_KNOWN, "chrome/common/chrome_paths.cc of Vivaldi's source of 2018"},
     },
     {
@@ -127,6 +128,7 @@ const struct browser_family browser_families[] = {
         .stores = SHARED_DATABASE,
         .data = {BROWSER_CONFIG, "opera"},
         .store_evidence = {REMEMBERED, OF_CHROMIUM},
+        /* recipes name /etc/opera and /etc/opt/opera */
         .policy_evidence = {NOT_KNOWN, "no document of Opera's was found"},
     },
     {

@@ -35,6 +35,24 @@ if (!read()) {
 """
 
 
+# resolves with what Chromium's certificate manager says of the client certificates that it has found in the user's database
+COUNT_CLIENT_CERTIFICATES = """
+const [done] = arguments;
+const find = (node) => {
+  for (const child of node.querySelectorAll('*')) {
+    const found = child.id === 'viewOsImportedClientCerts' ? child : child.shadowRoot && find(child.shadowRoot);
+    if (found) return found;
+  }
+  return null;
+};
+const look = () => {
+  const text = find(document)?.shadowRoot?.getElementById('subLabel')?.textContent.trim();
+  text ? done(text) : requestAnimationFrame(look);
+};
+look();
+"""
+
+
 class WebDriverError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -129,6 +147,19 @@ class Browser(Pages):
 
     def page_source(self) -> str:
         return str(self.command("GET", "/source"))
+
+    def client_certificates(self) -> int:
+        """How many certificates Chromium itself finds in the user's database: those with a key, from whomever. A window that asks
+        would list the same, but for what the server's list of authorities leaves out."""
+        before = self.command("GET", "/window")
+        self.command("POST", "/window", {"handle": self.command("POST", "/window/new", {"type": "tab"})["handle"]})
+        try:
+            self.get("chrome://certificate-manager/clientcerts")
+            text = self.async_script(COUNT_CLIENT_CERTIFICATES)
+            return 0 if text == "No certificates" else int(text.split()[0])
+        finally:
+            self.command("DELETE", "/window")
+            self.command("POST", "/window", {"handle": before})
 
     def chromium_pids(self) -> list[int]:
         """Processes of this browser, the main one first."""

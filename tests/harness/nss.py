@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 
-from . import accounts, programs
+from . import accounts, certs, programs
 
 OURS = re.compile(r" Device Trust Certificate - [0-9a-f]{8}$")
 
@@ -56,6 +56,16 @@ class Database:
         """So that the browser accepts the test server's own TLS certificate without any flag."""
         done = self.tool("-A", "-n", "demo TLS CA", "-t", "C,,", "-a", stdin=ca_file.read_text(encoding="ascii"))
         assert done.returncode == 0, done.stderr
+
+    def import_key(self, certificate: pathlib.Path, key: pathlib.Path, nickname: str) -> None:
+        """Somebody else's certificate (with its chain, if the file has one) and key, PEM, as a person would import them."""
+        folder = certs.scratch()
+        bundle = folder / "other.p12"
+        certs.openssl("pkcs12", "-export", "-in", certificate, "-inkey", key, "-out", bundle, "-passout", "pass:x", "-name", nickname)
+        folder.chmod(0o755)
+        bundle.chmod(0o644)
+        done = self.tool("-i", str(bundle), "-W", "x", "-K", "", name="pk12util")
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def contents(self) -> Contents:
         return Contents(tuple(sorted(self._certificates())), tuple(sorted(self._keys(), key=lambda key: key.key_id)))

@@ -1,17 +1,13 @@
 """Real Firefox, already running and having visited the portal before there was a certificate: never a prompt, never a restart where
 root has opted in; one question, with one certificate, where not. The page's own words are the evidence."""
-import json
-import subprocess
 import time
 
 import pytest
-from harness import browser, certs, firefox, nss, programs, waiting
+from harness import browser, certs, firefox, nss, waiting
 from harness.world import FIREFOX_POLICY
 
 OPT_IN = {"policy": {"firefox_auto_select": "yes"}, "limits": {"requests_per_hour": 1000}}
 NO_OPT_IN = {"limits": {"requests_per_hour": 1000}}
-PREFERENCE = "security.default_personal_cert"
-ADMIN = '{\n  "policies": {\n    "DisableTelemetry": true,\n    "Preferences": {\n      "browser.tabs.warnOnClose": {"Value": false}\n    }\n  }\n}\n'
 
 
 def start(world, settings, *users):
@@ -44,14 +40,6 @@ def portal(world):
 
 def profile(world, user="alice"):
     return firefox.Profile(user).trust_tls_ca(world.server.tls_ca)
-
-
-def admin_file(text=ADMIN):
-    FIREFOX_POLICY.parent.mkdir(parents=True, exist_ok=True)
-    for path in (FIREFOX_POLICY.parent.parent, FIREFOX_POLICY.parent):
-        path.chmod(0o755)
-    FIREFOX_POLICY.write_text(text, encoding="utf-8")
-    FIREFOX_POLICY.chmod(0o644)
 
 
 def policy(device):
@@ -184,7 +172,6 @@ def check_question(question, user):
 
 
 def test_asks_once_where_root_has_not_opted_in(asking):
-    admin_file()
     mine = profile(asking)
     asking.server.distribution("on")
     user = asking.device.wait_user("alice", state="installed")
@@ -196,7 +183,7 @@ def test_asks_once_where_root_has_not_opted_in(asking):
         # a second connection that Firefox opens at the same time may ask in the same words
         waiting.until(lambda: fox.prompt("accept") is None and fox.status() == "trusted", "trusted once answered")
         shows(fox, user["serial"])
-    assert FIREFOX_POLICY.read_text(encoding="utf-8") == ADMIN, "the policy file is untouched"
+    assert not FIREFOX_POLICY.exists()
     assert not [entry for entry in asking.device.status()["policies"] if entry["family"] == "firefox"]
 
 
@@ -211,68 +198,6 @@ def test_presents_nothing_unasked_where_root_has_not_opted_in(asking):
             check_question(fox.answer("cancel"), user)
         assert fox.page()[0] == "unmanaged"
     assert not FIREFOX_POLICY.exists()
-
-
-# --- the policy file --------------------------------------------------------------------------------------------------------------------
-
-def test_policy_is_merged_into_the_administrators_file_and_taken_out_to_the_byte(world):
-    admin_file()
-    start(world, OPT_IN)
-    device = world.device
-    text = waiting.until(lambda: (lambda text: PREFERENCE in text and text)(FIREFOX_POLICY.read_text(encoding="utf-8")), "merged")
-    merged = json.loads(text)["policies"]
-    assert merged["DisableTelemetry"] is True and "browser.tabs.warnOnClose" in merged["Preferences"]
-    assert policy(device)["installed"] and policy(device)["path"] == str(FIREFOX_POLICY)
-    with firefox.Firefox(profile(world)) as fox:
-        assert fox.preference(PREFERENCE) == "Select Automatically"
-        assert fox.preference("browser.tabs.warnOnClose") is False, "the administrator's own part works, too"
-    assert device.ctl("remove").returncode == 0
-    waiting.until(lambda: FIREFOX_POLICY.read_text(encoding="utf-8") == ADMIN, "as it was")
-    assert device.ctl("renew").returncode == 0
-    waiting.until(lambda: FIREFOX_POLICY.read_text(encoding="utf-8") == text, "put in again")
-
-
-def test_policy_goes_with_the_opt_in(silent):
-    device = silent.device
-    assert PREFERENCE in FIREFOX_POLICY.read_text(encoding="utf-8")
-    device.stop()
-    device.sections["policy"]["firefox_auto_select"] = "no"
-    device.write_config()
-    device.start()
-    assert not FIREFOX_POLICY.parent.parent.exists(), "with the directories that we made"
-
-
-def test_policy_goes_when_the_server_removes_the_device(silent):
-    assert FIREFOX_POLICY.exists()
-    silent.server.cli("device", "remove", silent.device.uuid)
-    waiting.until(lambda: not FIREFOX_POLICY.exists(), "gone")
-
-
-def test_an_administrators_choice_wins(world):
-    own = json.dumps({"policies": {"Preferences": {PREFERENCE: {"Value": "Ask Every Time", "Status": "locked"}}}})
-    admin_file(own)
-    start(world, OPT_IN)
-    entry = policy(world.device)
-    assert not entry["installed"] and entry["code"] == "policy-conflict" and PREFERENCE in entry["remedy"]
-    world.server.distribution("on")
-    world.device.wait_user("alice", state="installed")
-    assert FIREFOX_POLICY.read_text(encoding="utf-8") == own
-
-
-def test_a_file_of_firefoxs_own_folder_is_not_put_out_of_effect(world):
-    """Firefox reads one file only, and the one in /etc first."""
-    folder = "/usr/lib/firefox-esr/distribution"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder], check=True)
-    try:
-        with open(f"{folder}/policies.json", "w", encoding="utf-8") as file:
-            file.write(ADMIN)
-        start(world, OPT_IN)
-        entry = policy(world.device)
-        assert entry["code"] == "policy-conflict" and folder in entry["text"] and not FIREFOX_POLICY.exists()
-        with firefox.Firefox(profile(world)) as fox:
-            assert fox.preference("browser.tabs.warnOnClose") is False
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def restart_check(device):

@@ -25,35 +25,6 @@ def portal(world):
     return world.server.portal_url + "/"
 
 
-def test_trusted_renewed_off(before):
-    before.server.distribution("on")
-    user = before.device.wait_user("alice", state="installed")
-    with browser.Browser("alice") as chromium:
-        status, fields = chromium.visit(portal(before))
-        assert status == "trusted", fields
-        assert fields["user"] and fields["device"] == before.device.uuid and fields["serial"] == user["serial"] and fields["expires"]
-        assert before.device.ctl("renew", uid=1000).returncode == 0
-        new = before.device.wait_user("alice", state="installed", serial=lambda serial: serial != user["serial"])
-        waiting.until(lambda: chromium.revisit("trusted")[1]["serial"] == new["serial"], "the new serial")
-        before.server.distribution("off")
-        status, fields = waiting.until(lambda: (lambda page: page[0] == "unmanaged" and page)(chromium.revisit()), "unmanaged")
-        assert fields["reason"] and fields["remedy"]
-        before.device.wait_gone("alice")
-
-
-def test_browser_that_was_there_before_the_certificate(before):
-    """Opened without a certificate: unmanaged. Then the certificate comes: no restart, no prompt, trusted."""
-    with browser.Browser("alice") as chromium:
-        status, fields = chromium.visit(portal(before))
-        assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
-        main = chromium.chromium_pids()[0]
-        before.server.distribution("on")
-        user = before.device.wait_user("alice", state="installed", timeout=SETTLE)
-        status, fields = waiting.until(lambda: (lambda page: page[0] == "trusted" and page)(chromium.revisit()), "trusted", SETTLE)
-        assert fields["serial"] == user["serial"]
-        assert chromium.chromium_pids()[0] == main, "the same browser"
-
-
 def test_revocation_shows_on_an_open_connection(before):
     before.server.distribution("on")
     user = before.device.wait_user("alice", state="installed")
@@ -101,19 +72,6 @@ def test_unmanaged_user_sees_why(before):
     with browser.Browser("carol") as chromium:
         status, fields = chromium.visit(portal(before))
         assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
-
-
-def test_two_users_each_see_themselves(before):
-    before.manage("bob", before.device)
-    nss.Database("bob").create().trust_tls_ca(before.server.tls_ca)
-    before.device.agent("bob")
-    before.server.distribution("on")
-    for name in ("alice", "bob"):
-        serial = before.device.wait_user(name, state="installed")["serial"]
-        with browser.Browser(name) as chromium:
-            status, fields = chromium.visit(portal(before))
-            assert (status, fields["serial"]) == ("trusted", serial)
-            assert name in fields["user"].lower()
 
 
 def session_of(world, identity):

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from harness import accounts, nss, programs, waiting
+from harness import accounts, certs, nss, programs, waiting
 
 HOME = accounts.home("alice")
 
@@ -76,17 +76,9 @@ def test_an_empty_older_place_counts(ready):
 
 
 def test_others_certificates_are_never_touched(ready):
-    from harness import certs
+    name = "Example Device Trust Certificate - deadbeef"
     database = nss.Database("alice").create()
-    folder = certs.scratch()
-    certificate, key = certs.self_signed(folder, "Example Device Trust Certificate - deadbeef")
-    bundle = folder / "mine.p12"
-    certs.openssl("pkcs12", "-export", "-in", certificate, "-inkey", key, "-out", bundle, "-passout", "pass:x", "-name",
-                  "Example Device Trust Certificate - deadbeef")
-    folder.chmod(0o755)
-    bundle.chmod(0o644)
-    done = database.tool("-i", str(bundle), "-W", "x", "-K", "", name="pk12util")
-    assert done.returncode == 0, done.stdout + done.stderr
+    database.import_key(*certs.self_signed(certs.scratch(), name), name)
     before = database.contents()
     ready.server.distribution("on")
     user = ready.device.wait_user("alice", state="installed")

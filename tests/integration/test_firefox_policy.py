@@ -1,0 +1,95 @@
+"""Firefox's policies.json with root's opt-in: merged into the administrator's, taken out to the byte, never in anybody's way."""
+import json
+import subprocess
+
+from harness import firefox, waiting
+from harness.world import FIREFOX_POLICY
+
+PREFERENCE = "security.default_personal_cert"
+ADMIN = '{\n  "policies": {\n    "DisableTelemetry": true,\n    "Preferences": {\n      "browser.tabs.warnOnClose": {"Value": false}\n    }\n  }\n}\n'
+
+
+def start(world):
+    """Server and enrolled device, root has opted in; alice is managed, the switch off."""
+    device = world.setup("alice", on=False, device_settings={"policy": {"firefox_auto_select": "yes"}})
+    device.wait_user("alice", agent_attached=True)
+    return device
+
+
+def admin_file(text=ADMIN):
+    FIREFOX_POLICY.parent.mkdir(parents=True, exist_ok=True)
+    for path in (FIREFOX_POLICY.parent.parent, FIREFOX_POLICY.parent):
+        path.chmod(0o755)
+    FIREFOX_POLICY.write_text(text, encoding="utf-8")
+    FIREFOX_POLICY.chmod(0o644)
+
+
+def policy(device):
+    """Firefox's part of the status."""
+    return next(entry for entry in device.status()["policies"] if entry["family"] == "firefox")
+
+
+def test_policy_is_merged_into_the_administrators_file_and_taken_out_to_the_byte(world):
+    admin_file()
+    device = start(world)
+    text = waiting.until(lambda: (lambda text: PREFERENCE in text and text)(FIREFOX_POLICY.read_text(encoding="utf-8")), "merged")
+    merged = json.loads(text)["policies"]
+    assert merged["DisableTelemetry"] is True and "browser.tabs.warnOnClose" in merged["Preferences"]
+    assert policy(device)["installed"] and policy(device)["path"] == str(FIREFOX_POLICY)
+    with firefox.Firefox(firefox.Profile("alice")) as fox:
+        assert fox.preference(PREFERENCE) == "Select Automatically"
+        assert fox.preference("browser.tabs.warnOnClose") is False, "the administrator's own part works, too"
+    assert device.ctl("remove").returncode == 0
+    waiting.until(lambda: FIREFOX_POLICY.read_text(encoding="utf-8") == ADMIN, "as it was")
+    assert device.ctl("renew").returncode == 0
+    waiting.until(lambda: FIREFOX_POLICY.read_text(encoding="utf-8") == text, "put in again")
+
+
+def test_without_the_opt_in_nothing_is_touched(world):
+    admin_file()
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    assert FIREFOX_POLICY.read_text(encoding="utf-8") == ADMIN
+    assert not [entry for entry in device.status()["policies"] if entry["family"] == "firefox"]
+
+
+def test_policy_goes_with_the_opt_in(world):
+    device = start(world)
+    assert PREFERENCE in FIREFOX_POLICY.read_text(encoding="utf-8")
+    device.stop()
+    device.sections["policy"]["firefox_auto_select"] = "no"
+    device.write_config()
+    device.start()
+    assert not FIREFOX_POLICY.parent.parent.exists(), "with the directories that we made"
+
+
+def test_policy_goes_when_the_server_removes_the_device(world):
+    device = start(world)
+    assert FIREFOX_POLICY.exists()
+    world.server.cli("device", "remove", device.uuid)
+    waiting.until(lambda: not FIREFOX_POLICY.exists(), "gone")
+
+
+def test_an_administrators_choice_wins(world):
+    own = json.dumps({"policies": {"Preferences": {PREFERENCE: {"Value": "Ask Every Time", "Status": "locked"}}}})
+    admin_file(own)
+    entry = policy(start(world))
+    assert not entry["installed"] and entry["code"] == "policy-conflict" and PREFERENCE in entry["remedy"]
+    world.server.distribution("on")
+    world.device.wait_user("alice", state="installed")
+    assert FIREFOX_POLICY.read_text(encoding="utf-8") == own
+
+
+def test_a_file_of_firefoxs_own_folder_is_not_put_out_of_effect(world):
+    """Firefox reads one file only, and the one in /etc first."""
+    folder = "/usr/lib/firefox-esr/distribution"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder], check=True)
+    try:
+        with open(f"{folder}/policies.json", "w", encoding="utf-8") as file:
+            file.write(ADMIN)
+        entry = policy(start(world))
+        assert entry["code"] == "policy-conflict" and folder in entry["text"] and not FIREFOX_POLICY.exists()
+        with firefox.Firefox(firefox.Profile("alice")) as fox:
+            assert fox.preference("browser.tabs.warnOnClose") is False
+    finally:
+        subprocess.run(["umount", folder], check=True)
