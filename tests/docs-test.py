@@ -138,7 +138,7 @@ def check_commands() -> None:
     for command in re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", listed, re.M):
         if f"devtrustctl {command} " not in manual:
             finding(f"man/devtrustctl.1: no synopsis of devtrustctl {command}")
-        for option in re.findall(r"^  (--[a-z-]+)", tool(*command.split(), "--help"), re.M):
+        for option in re.findall(r"^  (--[a-z0-9-]+)", tool(*command.split(), "--help"), re.M):
             if not has_word(manual, option):
                 finding(f"man/devtrustctl.1 does not name {option} of {command}")
     for status in range(6):

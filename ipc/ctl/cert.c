@@ -1,6 +1,7 @@
 /* `cert show`: what is in the stores now. What is printed of a certificate is read from the
  * certificate itself. */
 #include "ipc/ctl/call.h"
+#include "ipc/ctl/pkcs11_uri.h"
 #include "ipc/ctl/text.h"
 #include "ipc/ctl/whom.h"
 
@@ -14,6 +15,9 @@
 #include <string.h>
 
 #define LABEL 14
+
+/* What is printed of each certificate. */
+enum form { FORM_PERSON, FORM_JSON, FORM_PEM, FORM_URI };
 
 struct shown {
     const char *user, *der;
@@ -110,8 +114,17 @@ static void print_certificate(
         print_store(ctl, i == 0 ? "  stores" : "", json_object_array_get_idx(shown->stores, i));
 }
 
+static int print_uri(struct ctl *ctl, X509 *certificate) {
+    char uri[PKCS11_URI_SIZE];
+
+    if (pkcs11_uri(certificate, uri) < 0)
+        return -EBADMSG;
+    fprintf(ctl->out, "%s\n", uri);
+    return 0;
+}
+
 /* Prints one in the form that is wanted. Returns an exit status. */
-static int show(struct ctl *ctl, struct json_object *object, bool pem) {
+static int show(struct ctl *ctl, struct json_object *object, enum form form) {
     struct shown shown = {0};
     X509 CLEANUP_X509 *certificate = NULL;
     int64_t not_before, not_after;
@@ -123,12 +136,11 @@ static int show(struct ctl *ctl, struct json_object *object, bool pem) {
             ctl, CTL_NO, reason_code(REASON_BUNDLE_INVALID),
             "devtrustd has sent something that is no certificate.", NULL,
             "Install the same version of devtrustd, devtrust-agent and devtrustctl.");
-    if (pem) {
-        if (PEM_write_X509(ctl->out, certificate) != 1)
-            return ctl_fail(ctl, REASON_INTERNAL);
-    } else if (!ctl->json) {
+    if (form == FORM_PERSON)
         print_certificate(ctl, &shown, certificate, not_before, not_after);
-    }
+    if ((form == FORM_PEM && PEM_write_X509(ctl->out, certificate) != 1) ||
+        (form == FORM_URI && print_uri(ctl, certificate) < 0))
+        return ctl_fail(ctl, REASON_INTERNAL);
     return shown.verified && not_after > ctl->now() ? CTL_GOOD : CTL_NO;
 }
 
@@ -147,14 +159,14 @@ static int show_missing(struct ctl *ctl, struct json_object *object) {
     return CTL_NO;
 }
 
-static int show_all(struct ctl *ctl, const struct answer *answer, bool pem) {
+static int show_all(struct ctl *ctl, const struct answer *answer, enum form form) {
     size_t certificates = json_object_array_length(answer->certificates);
     size_t missing = json_object_array_length(answer->missing);
     int result = CTL_GOOD;
     for (size_t i = 0; i < certificates; i++) {
-        if (i > 0 && !pem && !ctl->json)
+        if (i > 0 && form == FORM_PERSON)
             fputc('\n', ctl->out);
-        int one = show(ctl, json_object_array_get_idx(answer->certificates, i), pem);
+        int one = show(ctl, json_object_array_get_idx(answer->certificates, i), form);
         result = one > result ? one : result;
     }
     for (size_t i = 0; i < missing; i++) {
@@ -166,14 +178,25 @@ static int show_all(struct ctl *ctl, const struct answer *answer, bool pem) {
     return ctl->json ? CTL_NO : ctl_fail(ctl, REASON_NO_CERTIFICATE);
 }
 
+/* CTL_GOOD, or CTL_USAGE where more than one form is asked for. */
+static int form_of(struct ctl *ctl, const struct ctl_arguments *arguments, enum form *ret) {
+    bool pem = arguments->options[CTL_OPTION_PEM] != NULL;
+    bool uri = arguments->options[CTL_OPTION_PKCS11_URI] != NULL;
+
+    if (pem + uri + ctl->json > 1)
+        return ctl_usage(ctl, "--pem, --pkcs11-uri and --json exclude each other.", NULL);
+    *ret = pem ? FORM_PEM : uri ? FORM_URI : ctl->json ? FORM_JSON : FORM_PERSON;
+    return CTL_GOOD;
+}
+
 int ctl_cert_show(struct ctl *ctl, const struct ctl_arguments *arguments) {
     struct json_object CLEANUP_JSON *parameters = NULL;
     struct json_object CLEANUP_JSON *reply = NULL;
     struct answer answer = {0};
-    bool pem = arguments->options[CTL_OPTION_PEM] != NULL;
-    if (pem && ctl->json)
-        return ctl_usage(ctl, "--pem and --json exclude each other.", NULL);
-    int status = whom_parameters(ctl, arguments, &parameters);
+    enum form form = FORM_PERSON;
+    int status = form_of(ctl, arguments, &form);
+    if (status == CTL_GOOD)
+        status = whom_parameters(ctl, arguments, &parameters);
     if (status == CTL_GOOD)
         status = ctl_call(ctl, "io.devtrust.Device.GetCertificates", TAKE_PTR(parameters), &reply);
     if (status != CTL_GOOD)
@@ -182,5 +205,5 @@ int ctl_cert_show(struct ctl *ctl, const struct ctl_arguments *arguments) {
         return ctl_fail(ctl, REASON_OTHER);
     if (ctl->json)
         ctl_print_json(ctl, reply);
-    return show_all(ctl, &answer, pem);
+    return show_all(ctl, &answer, form);
 }

@@ -27,6 +27,9 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
     [CTL_OPTION_CONSOLE_USER] = {"console-user", .root = true, .help = "The user active at seat0."},
     [CTL_OPTION_ALL_USERS] = {"all-users", .root = true, .help = "Every managed user."},
     [CTL_OPTION_PEM] = {"pem", .help = "Print the certificates in PEM form only."},
+    [CTL_OPTION_PKCS11_URI] =
+        {"pkcs11-uri", .help = "Print only the name by which other programs find certificate and "
+                               "key (RFC 7512)."},
     [CTL_OPTION_TOKEN_FILE] =
         {"token-file", "FILE|-", ARGUMENT_FILE,
          .help = "File with the enrolment token; -: standard input."},
@@ -118,7 +121,7 @@ const struct command command_table[] = {
     {
         .name = "cert show",
         .group = COMMAND_GROUP_PEOPLE,
-        .options = BIT(USER) | BIT(CONSOLE_USER) | BIT(ALL_USERS) | BIT(PEM),
+        .options = BIT(USER) | BIT(CONSOLE_USER) | BIT(ALL_USERS) | BIT(PEM) | BIT(PKCS11_URI),
         .timeout_s = 45,
         .run = ctl_cert_show,
         .help = "Show the certificates that are in the stores now",
@@ -127,7 +130,8 @@ const struct command command_table[] = {
                   "an agent did not answer.",
         .examples = "cert show\n"
                     "cert show --all-users --json\n"
-                    "cert show --pem | openssl x509 -noout -text",
+                    "cert show --pem | openssl x509 -noout -text\n"
+                    "cert show --pkcs11-uri",
     },
     {
         .name = "renew",

@@ -27,7 +27,7 @@ def commands() -> list[str]:
 
 def options(command: str) -> dict[str, str]:
     """{"--user": "NAME", "--json": ""} as the command's help has them."""
-    return {name: argument or "" for name, argument in re.findall(r"^  (--[a-z-]+)(?: (\S+))?", help_of(*command.split()), re.M)}
+    return {name: argument or "" for name, argument in re.findall(r"^  (--[a-z0-9-]+)(?: (\S+))?", help_of(*command.split()), re.M)}
 
 
 @pytest.fixture(params=KINDS)

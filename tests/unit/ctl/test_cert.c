@@ -4,6 +4,7 @@
 
 #include "common/x509_key.h"
 #include "common/x509_profile.h"
+#include "ipc/ctl/pkcs11_uri.h"
 
 #include <openssl/pem.h>
 #include <pwd.h>
@@ -165,6 +166,38 @@ static void test_pem_is_the_certificate(void **state) {
     BIO_free(bio);
 }
 
+static void test_pkcs11_uri_is_all_there_is(void **state) {
+    X509 CLEANUP_X509 *first = NULL;
+    char uri[PKCS11_URI_SIZE], expected[PKCS11_URI_SIZE + 1];
+    (void)state;
+    assert_int_equal(x509_cert_from_base64(good_der, &first), 0);
+    assert_int_equal(pkcs11_uri(first, uri), 0);
+    snprintf(expected, sizeof expected, "%s\n", uri);
+    answer_with(certificate("alice", good_der, true), NULL, NULL);
+    struct result CLEANUP_RESULT good = run("cert show --pkcs11-uri --socket @");
+    assert_string_equal(good.out, expected);
+    assert_string_equal(good.err, "");
+    assert_int_equal(good.status, 0);
+    answer_with(NULL, NULL, NULL);
+    struct result CLEANUP_RESULT none = run("cert show --pkcs11-uri --socket @");
+    assert_string_equal(none.out, "");
+    assert_int_equal(none.status, CTL_NO);
+}
+
+static void test_one_form_at_a_time(void **state) {
+    static const char *const lines[] = {
+        "cert show --pem --json --socket @",
+        "cert show --pkcs11-uri --json --socket @",
+        "cert show --pem --pkcs11-uri --socket @",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
+        struct result CLEANUP_RESULT result = run(lines[i]);
+        assert_int_equal(result.status, CTL_USAGE);
+    }
+    assert_int_equal(scripted.calls, 0);
+}
+
 static void test_json(void **state) {
     (void)state;
     answer_with(certificate("alice", good_der, true), NULL, NULL);
@@ -236,11 +269,17 @@ static void test_console_user(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_one),          TEST(test_expired_or_not_verified_is_no),
-        TEST(test_none),         TEST(test_all_users_and_who_is_missing),
-        TEST(test_named_user),   TEST(test_pem_is_the_certificate),
-        TEST(test_json),         TEST(test_what_is_no_certificate),
+        TEST(test_one),
+        TEST(test_expired_or_not_verified_is_no),
+        TEST(test_none),
+        TEST(test_all_users_and_who_is_missing),
+        TEST(test_named_user),
+        TEST(test_pem_is_the_certificate),
+        TEST(test_json),
+        TEST(test_what_is_no_certificate),
         TEST(test_console_user),
+        TEST(test_pkcs11_uri_is_all_there_is),
+        TEST(test_one_form_at_a_time),
     };
     return cmocka_run_group_tests_name("ctl cert", tests, make_certificates, free_certificates);
 }
