@@ -195,6 +195,26 @@ const struct command command_table[] = {
         .arguments = {POSITIONAL("serial", "SERIAL", X509_SERIAL_HEX_SIZE - 1, "hex digits")},
     },
     {
+        .words = "explain",
+        .name = "explain",
+        .help = "What the portal told a visitor, by his page's reference.",
+        .arguments = {POSITIONAL("reference", "REFERENCE", 64, "such as DT-01-7K3QX9F")},
+        .columns =
+            {
+                {"reference", "reference", COMMAND_PLAIN},
+                {"code", "code", COMMAND_PLAIN},
+                {"meaning", "text", COMMAND_PLAIN},
+                {"what to do", "remedy", COMMAND_PLAIN},
+                {"shown", "first_at", COMMAND_TIME},
+                {"last", "last_at", COMMAND_TIME},
+                {"browser", "browser", COMMAND_PLAIN},
+                {"user", "user", COMMAND_PLAIN},
+                {"device", "device", COMMAND_PLAIN},
+                {"certificate", "serial", COMMAND_PLAIN},
+                {"now", "now", COMMAND_PLAIN},
+            },
+    },
+    {
         .words = "status",
         .name = "status",
         .help = "What the server is and holds.",

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define COMMAND_MAX_ARGUMENTS 6
-#define COMMAND_MAX_COLUMNS 8
+#define COMMAND_MAX_COLUMNS 12
 
 enum command_type {
     COMMAND_TEXT,

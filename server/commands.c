@@ -157,7 +157,7 @@ static void finish(int result, void *data) {
 }
 
 static const struct command_entry *find_entry(const char *name) {
-    const struct command_entry *const tables[] = {command_changes, command_lists};
+    const struct command_entry *const tables[] = {command_changes, command_lists, command_explain};
     for (size_t i = 0; i < ARRAY_LENGTH(tables); i++)
         for (const struct command_entry *entry = tables[i]; entry->name; entry++)
             if (strcmp(entry->name, name) == 0)

@@ -38,9 +38,10 @@ struct command_entry {
     command_handler run;
 };
 
-/** command_change.c, command_lists.c; a NULL name ends a table. */
+/** command_change.c, command_lists.c, command_explain.c; a NULL name ends a table. */
 extern const struct command_entry command_changes[];
 extern const struct command_entry command_lists[];
+extern const struct command_entry command_explain[];
 
 /** An argument; NULL or `fallback` if it was not given. Borrowed. */
 const char *command_text(const struct command_call *call, const char *name);

@@ -5,6 +5,7 @@
 #include "common/json_gate.h"
 #include "common/log.h"
 #include "common/log_messages.h"
+#include "server/portal_denials.h"
 #include "server/portal_page.h"
 #include "server/portal_token.h"
 #include "server/portal_view.h"
@@ -19,9 +20,11 @@
 #define HOST_LABEL_SIZE 16 /* random octets of a check host's name */
 #define ORIGIN_SIZE 300
 #define URL_SIZE 768
+#define MAX_TIME_S 253402300799 /* the end of the year 9999 */
 
 struct portal {
     struct portal_tokens *tokens;
+    struct portal_denials *denials;
     const char *check_domain; /* borrowed from the server's identity; NULL: none */
     char origin[ORIGIN_SIZE]; /* as browsers write it: scheme, host, port unless 443 */
     char port[8];             /* ":9443", or "" */
@@ -82,6 +85,8 @@ int portal_new(struct server *server, struct portal **ret) {
         r = portal_tokens_new(
             server->random, server->clock, server->config.nonce_s, server->config.session_s,
             &portal->tokens);
+    if (r == 0)
+        r = portal_denials_new(server->random, server->clock, &portal->denials);
     if (r < 0) {
         portal_free(portal);
         return r;
@@ -95,8 +100,13 @@ struct portal *portal_free(struct portal *portal) {
     if (!portal)
         return NULL;
     portal_tokens_free(portal->tokens);
+    portal_denials_free(portal->denials);
     free(portal);
     return NULL;
+}
+
+const struct portal_denials *portal_denials_of(const struct portal *portal) {
+    return portal->denials;
 }
 
 /* --- shared by the handlers --- */
@@ -168,14 +178,33 @@ static int make_check_url(struct server *server, const char *session, char *ret,
                : -EMSGSIZE;
 }
 
+/* Words for this browser; and a reference if the visitor is denied. `session` NULL: none. */
+static int finish_view(
+    struct http_request *request, struct server *server, const char *session,
+    struct portal_view *view) {
+    struct portal_denial denial = {.reason = view->reason, .presented = view->presented};
+
+    view->browser = portal_browser_of(http_request_header(request, "User-Agent"));
+    if (view->verdict != PORTAL_UNMANAGED)
+        return 0;
+    denial.browser = view->browser;
+    memcpy(denial.fingerprint, view->fingerprint, SHA256_SIZE);
+    snprintf(denial.serial, sizeof(denial.serial), "%s", view->status.serial);
+    snprintf(denial.device, sizeof(denial.device), "%s", view->status.device);
+    snprintf(denial.user_id, sizeof(denial.user_id), "%s", view->status.user_id);
+    return portal_denials_note(server->portal->denials, session, &denial, view->reference);
+}
+
 /* --- GET / --- */
 
 static void send_page(
-    struct http_request *request, struct server *server, const struct portal_view *view) {
+    struct http_request *request, struct server *server, struct portal_view *view) {
     CLEANUP_BUFFER struct buffer body = BUFFER_INIT(PORTAL_PAGE_MAX);
     char session[PORTAL_SESSION_SIZE], check_url[URL_SIZE], return_url[URL_SIZE + 16] = "";
     int r = take_session(request, server->portal, true, session);
 
+    if (r == 0)
+        r = finish_view(request, server, session, view);
     if (r == 0)
         r = make_check_url(server, session, check_url, sizeof(check_url));
     if (r == 0) {
@@ -238,10 +267,12 @@ static void handle_page(struct http_request *request, struct server *server) {
         return;
     }
     add_common_headers(request, portal);
-    if (wants_json(request))
-        http_send_json(request, 200, portal_view_json(&view));
-    else
+    if (!wants_json(request))
         send_page(request, server, &view);
+    else if ((r = finish_view(request, server, NULL, &view)) < 0)
+        http_send_error(request, r);
+    else
+        http_send_json(request, 200, portal_view_json(&view));
 }
 
 /* --- GET /check --- */
@@ -334,14 +365,19 @@ static bool is_json(const char *content_type) {
            strchr(";  \t", content_type[sizeof(json) - 1]) != NULL;
 }
 
-/* {"answer": "<text>" or null}. *ret points into *ret_object. */
+struct answer_body {
+    const char *answer; /* NULL: none */
+    int64_t now_s;      /* the visitor's clock; 0: it does not say */
+};
+
+/* {"answer": "<text>" or null, "now": seconds}. The text points into *ret_object. */
 static int read_answer(
-    struct http_request *request, struct json_object **ret_object, const char **ret) {
-    struct {
-        const char *answer;
-    } body = {NULL};
+    struct http_request *request, struct json_object **ret_object, struct answer_body *ret) {
+    struct answer_body body = {NULL, 0};
     static const struct json_field fields[] = {
-        {"answer", JSON_FIELD_STRING, false, 0, 1, PORTAL_ANSWER_SIZE},
+        JSON_FIELD(
+            struct answer_body, answer, "answer", JSON_FIELD_STRING, false, 1, PORTAL_ANSWER_SIZE),
+        JSON_FIELD(struct answer_body, now_s, "now", JSON_FIELD_INT, false, 0, MAX_TIME_S),
     };
     size_t size;
     const char *text = http_request_body(request, &size);
@@ -350,7 +386,7 @@ static int read_answer(
     if (r == 0)
         r = json_fields_read(*ret_object, fields, ARRAY_LENGTH(fields), &body, NULL);
     if (r == 0)
-        *ret = body.answer;
+        *ret = body;
     return r;
 }
 
@@ -372,7 +408,8 @@ static void send_view(
     http_send_json(request, status, object);
 }
 
-static void judge_answer(struct http_request *request, struct server *server, const char *answer) {
+static void judge_answer(
+    struct http_request *request, struct server *server, const struct answer_body *body) {
     struct portal *portal = server->portal;
     struct portal_proof proof;
     const struct portal_proof *proved = NULL;
@@ -380,8 +417,8 @@ static void judge_answer(struct http_request *request, struct server *server, co
     char session[PORTAL_SESSION_SIZE];
     int status = 200, r = take_session(request, portal, false, session);
 
-    if (r == 0 && answer) {
-        r = portal_answer_take(portal->tokens, session, answer, &proof);
+    if (r == 0 && body->answer) {
+        r = portal_answer_take(portal->tokens, session, body->answer, &proof);
         if (r == -EBUSY) {
             http_send_error(request, r);
             return;
@@ -395,6 +432,11 @@ static void judge_answer(struct http_request *request, struct server *server, co
     r = take_session(request, portal, true, session);
     if (r == 0)
         r = portal_view_final(server, http_request_peer(request), proved, &view);
+    if (r == 0) {
+        if (body->now_s > 0)
+            portal_view_clock(&view, body->now_s, clock_wall_s(server->clock));
+        r = finish_view(request, server, session, &view);
+    }
     if (r < 0)
         http_send_error(request, r);
     else
@@ -403,18 +445,19 @@ static void judge_answer(struct http_request *request, struct server *server, co
 
 static void handle_session(struct http_request *request, struct server *server) {
     CLEANUP_JSON struct json_object *object = NULL;
-    const char *origin = http_request_header(request, "Origin"), *answer = NULL;
+    const char *origin = http_request_header(request, "Origin");
+    struct answer_body body = {NULL, 0};
 
     if (origin && strcmp(origin, server->portal->origin) != 0)
         http_send_problem(
             request, 403, REASON_CHECK_FAILED, "Only the portal's own page may ask here.");
     else if (!is_json(http_request_header(request, "Content-Type")))
         http_send_problem(request, 415, REASON_CHECK_FAILED, "The body must be application/json.");
-    else if (read_answer(request, &object, &answer) < 0)
+    else if (read_answer(request, &object, &body) < 0)
         http_send_problem(
             request, 400, REASON_CHECK_FAILED, "The body must be {\"answer\": TEXT or null}.");
     else
-        judge_answer(request, server, answer);
+        judge_answer(request, server, &body);
 }
 
 /* --- what never changes --- */

@@ -14,6 +14,10 @@ struct server;
 int portal_new(struct server *server, struct portal **ret);
 struct portal *portal_free(struct portal *portal);
 
+struct portal_denials;
+/** What visitors were told, for `devtrust-server explain`. Borrowed. */
+const struct portal_denials *portal_denials_of(const struct portal *portal);
+
 /** GET /, /portal.js, /portal.css, /check and POST /session on the portal listener. Handlers use
  * server->portal. */
 extern const struct http_route portal_routes[];

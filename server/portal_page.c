@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_VALUES 16
 #define URL_SIZE 1024
 
 struct value {
@@ -88,7 +87,11 @@ int portal_page_render(const struct portal_page *page, struct buffer *ret) {
         {"status", portal_verdict_name(view->verdict), false},
         {"reason", portal_view_text(view), false},
         {"remedy", portal_view_remedy(view), false},
+        {"hint", portal_view_hint(view), false},
+        {"hint_hidden", portal_view_hint(view)[0] != '\0' ? "" : " hidden", true},
         {"code", reason_code(view->reason), false},
+        {"reference", view->reference, false},
+        {"reference_hidden", view->reference[0] != '\0' ? "" : " hidden", true},
         {"user", user, false},
         {"device", view->status.device, false},
         {"serial", view->status.serial, false},

@@ -9,10 +9,12 @@
   let checkedAt = 0;
 
   const show = (view) => {
-    for (const name of ["headline", "user", "device", "serial", "expires", "remedy", "code"])
+    for (const name of ["headline", "user", "device", "serial", "expires", "remedy", "hint", "code", "reference"])
       main.querySelector(`[data-field="${name}"]`).textContent = view[name] ?? "";
     main.querySelector('[data-field="reason"]').textContent = view.text;
     main.querySelector("dl").hidden = view.serial === undefined;
+    main.querySelector('[data-field="hint"]').hidden = view.hint === undefined;
+    main.querySelector(".desk").hidden = view.reference === undefined;
     document.title = document.title.replace(/^.* – /, () => `${view.headline} – `);
     main.dataset.status = view.status; // last: whoever waits for it finds the rest in place
   };
@@ -29,7 +31,7 @@
     const reply = await fetch("/session", {
       method: "POST", cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS),
       headers: { "Content-Type": "application/json", "Accept": "application/json" },
-      body: JSON.stringify({ answer }),
+      body: JSON.stringify({ answer, now: Math.floor(Date.now() / 1000) }),
     });
     const view = await reply.json();
     if (typeof view.status !== "string") throw new Error(`the portal answered ${reply.status}`);
@@ -53,7 +55,7 @@
       if (main.dataset.status === "checking")
         show({
           status: "unmanaged", headline: "The check did not end", code: "check-failed",
-          text: "The portal could not be reached.", remedy: "Check the network and reload the page.",
+          text: "The portal could not be reached.", remedy: "Check the network and try again.",
         });
     } finally {
       running = false;

@@ -28,29 +28,28 @@ static struct portal_view view_of(const struct certificate_status *status, bool 
     return view;
 }
 
-static int look_up_peer(struct server *server, X509 *peer, struct portal_view *ret) {
+/* `fingerprint` NULL: no certificate was presented. */
+static int look_up(struct server *server, const uint8_t *fingerprint, struct portal_view *ret) {
     struct certificate_status status = {0};
-    int r = peer ? certificate_status_of(
-                       server->db, peer, clock_wall_s(server->clock),
-                       server->config.superseded_grace_s, &status)
-                 : 0;
+    int r = fingerprint ? certificate_status_by_fingerprint(
+                              server->db, fingerprint, clock_wall_s(server->clock),
+                              server->config.superseded_grace_s, &status)
+                        : 0;
 
-    if (r == 0)
-        *ret = view_of(&status, peer != NULL);
-    return r;
+    if (r < 0)
+        return r;
+    *ret = view_of(&status, fingerprint != NULL);
+    ret->presented = fingerprint != NULL;
+    if (fingerprint)
+        memcpy(ret->fingerprint, fingerprint, SHA256_SIZE);
+    return 0;
 }
 
-static int look_up_proof(
-    struct server *server, const struct portal_proof *proof, struct portal_view *ret) {
-    struct certificate_status status = {0};
-    int r = proof->presented ? certificate_status_by_fingerprint(
-                                   server->db, proof->fingerprint, clock_wall_s(server->clock),
-                                   server->config.superseded_grace_s, &status)
-                             : 0;
+static int look_up_peer(struct server *server, X509 *peer, struct portal_view *ret) {
+    uint8_t fingerprint[SHA256_SIZE];
+    int r = peer ? x509_cert_sha256(peer, fingerprint) : 0;
 
-    if (r == 0)
-        *ret = view_of(&status, proof->presented);
-    return r;
+    return r < 0 ? r : look_up(server, peer ? fingerprint : NULL, ret);
 }
 
 int portal_view_first(struct server *server, X509 *peer, bool can_check, struct portal_view *ret) {
@@ -70,7 +69,7 @@ int portal_view_final(
     struct server *server, X509 *peer, const struct portal_proof *proof, struct portal_view *ret) {
     struct portal_view fresh = {.verdict = PORTAL_UNMANAGED, .reason = REASON_CHECK_FAILED},
                        own = {0};
-    int r = proof ? look_up_proof(server, proof, &fresh) : 0;
+    int r = proof ? look_up(server, proof->presented ? proof->fingerprint : NULL, &fresh) : 0;
 
     if (r == 0)
         r = look_up_peer(server, peer, &own);
@@ -82,6 +81,14 @@ int portal_view_final(
 
     *ret = take_own ? own : fresh;
     return 0;
+}
+
+void portal_view_clock(struct portal_view *view, int64_t visitor_s, int64_t now_s) {
+    int64_t distance = visitor_s > now_s ? visitor_s - now_s : now_s - visitor_s;
+
+    if (view->verdict == PORTAL_UNMANAGED && distance > PORTAL_CLOCK_TOLERANCE_S &&
+        (view->reason == REASON_NO_CERTIFICATE || view->reason == REASON_EXPIRED))
+        view->reason = REASON_CLOCK;
 }
 
 /* --- words --- */
@@ -112,19 +119,28 @@ static const struct {
     const char *text, *remedy;
 } for_visitors[] = {
     {REASON_NO_CERTIFICATE, "This browser presented no device trust certificate.",
-     "On a managed device, wait a moment and reload; if it stays so, run devtrustctl status there, "
-     "or ask your administrator to manage this device."},
+     "On a managed device, wait a moment and try again; if it stays so, run devtrustctl status "
+     "there, or ask your administrator to manage this device."},
     {REASON_REVOKED, "The certificate that this browser presented has been revoked.",
-     "A newer one takes its place by itself; reload in a moment. If it stays so, ask your "
+     "A newer one takes its place by itself; try again in a moment. If it stays so, ask your "
      "administrator."},
     {REASON_EXPIRED, "The certificate that this browser presented has expired.",
-     "Connect the device to the network: it renews the certificate by itself. Then reload."},
+     "Connect the device to the network: it renews the certificate by itself. Then try "
+     "again."},
     {REASON_DISTRIBUTION_OFF, "Your administrator has switched certificate distribution off.",
      "Nothing to do on this device; ask your administrator when it will be on again."},
     {REASON_DISTRIBUTION_PAUSED, "Your administrator has paused certificate distribution.",
      "Nothing to do on this device; ask your administrator when it will go on."},
     {REASON_NOT_MANAGED, "You are not assigned to this device.",
      "Ask your administrator to assign you to this device."},
+    {REASON_CLOCK, "This device's clock is more than ten minutes wrong.",
+     "Set the clock, best by switching automatic time on: certificates are judged and renewed by "
+     "it."},
+    {REASON_WRONG_CERTIFICATE,
+     "The certificate that this browser presented is not a user's device trust certificate.",
+     "Present the one that devtrust put here; on a managed device, devtrustctl status names it."},
+    {REASON_CHECK_FAILED, "The browser did not complete the check.",
+     "Try again; if it stays so, this network may block the host name of the check."},
     {REASON_DEVICE_REMOVED, "This device has been removed from management.",
      "Ask your administrator to enrol it again."},
 };
@@ -149,6 +165,11 @@ const char *portal_view_remedy(const struct portal_view *view) {
     return view->verdict == PORTAL_TRUSTED ? "Nothing to do." : reason_remedy(view->reason);
 }
 
+const char *portal_view_hint(const struct portal_view *view) {
+    return view->verdict == PORTAL_UNMANAGED ? portal_browser_hint(view->browser, view->reason)
+                                             : "";
+}
+
 void portal_view_user(const struct portal_view *view, char ret[PORTAL_USER_SIZE]) {
     const struct certificate_status *status = &view->status;
 
@@ -165,6 +186,10 @@ void portal_view_expires(const struct portal_view *view, char ret[PORTAL_TIME_SI
     ret[0] = '\0';
     if (view->status.known && gmtime_r(&seconds, &tm))
         (void)strftime(ret, PORTAL_TIME_SIZE, "%Y-%m-%d %H:%M:%S UTC", &tm);
+}
+
+static const char *text_or_null(const char *text) {
+    return text[0] != '\0' ? text : NULL;
 }
 
 struct json_object *portal_view_json(const struct portal_view *view) {
@@ -184,7 +209,9 @@ struct json_object *portal_view_json(const struct portal_view *view) {
         json_fields_add_string(object, "code", reason_code(view->reason)) == 0 &&
         json_fields_add_string(object, "headline", portal_view_headline(view)) == 0 &&
         json_fields_add_string(object, "text", portal_view_text(view)) == 0 &&
-        json_fields_add_string(object, "remedy", portal_view_remedy(view)) == 0)
+        json_fields_add_string(object, "remedy", portal_view_remedy(view)) == 0 &&
+        json_fields_add_string(object, "hint", text_or_null(portal_view_hint(view))) == 0 &&
+        json_fields_add_string(object, "reference", text_or_null(view->reference)) == 0)
         return object;
     json_object_put(object);
     return NULL;

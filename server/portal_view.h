@@ -2,7 +2,9 @@
  * words of page and JSON alike. */
 #pragma once
 
+#include "common/reference.h"
 #include "server/certificate.h"
+#include "server/portal_browser.h"
 #include "server/portal_token.h"
 
 #include <json-c/json_object.h>
@@ -14,6 +16,10 @@ struct portal_view {
     enum portal_verdict verdict;
     enum reason reason;               /* REASON_NONE when trusted */
     struct certificate_status status; /* .known false: nothing to show of it */
+    bool presented;                   /* a certificate, of whatever kind */
+    uint8_t fingerprint[SHA256_SIZE]; /* of that one */
+    enum portal_browser browser;      /* for words alone */
+    char reference[REFERENCE_SIZE];   /* for the help desk; "": none is needed */
 };
 
 struct server;
@@ -28,6 +34,12 @@ int portal_view_first(struct server *server, X509 *peer, bool can_check, struct 
 int portal_view_final(
     struct server *server, X509 *peer, const struct portal_proof *proof, struct portal_view *ret);
 
+/** What the visitor's own clock says (seconds since 1970): where it is far from `now_s`, that is
+ * what the lack of a good certificate comes from, and the reason becomes REASON_CLOCK. A claim, and
+ * so it only changes words. */
+#define PORTAL_CLOCK_TOLERANCE_S 600
+void portal_view_clock(struct portal_view *view, int64_t visitor_s, int64_t now_s);
+
 /** "trusted", "unmanaged", "checking". */
 const char *portal_verdict_name(enum portal_verdict verdict);
 
@@ -35,6 +47,9 @@ const char *portal_verdict_name(enum portal_verdict verdict);
 const char *portal_view_headline(const struct portal_view *view);
 const char *portal_view_text(const struct portal_view *view);
 const char *portal_view_remedy(const struct portal_view *view);
+
+/** What to do in this browser; "" where there is nothing to say. */
+const char *portal_view_hint(const struct portal_view *view);
 
 /** Display name, and the id in brackets where it differs; "" when unknown. */
 #define PORTAL_USER_SIZE (SERVER_USER_NAME_SIZE + SERVER_USER_ID_SIZE + 4)

@@ -2,7 +2,7 @@
 import time
 
 import pytest
-from harness import browser, certs, est, nss, waiting
+from harness import browser, certs, est, nss, programs, waiting
 
 # a browser that runs has up to this long to read its policy before anything is imported (POLICY_SETTLE_S, and its own 5 to 9 s)
 SETTLE = 60
@@ -36,6 +36,14 @@ def test_revocation_shows_on_an_open_connection(before):
         assert fields["reason"]
 
 
+def assert_explained(world, fields, user):
+    """The reference on the page says the same here, on the device without its daemon, and more on the server."""
+    told = world.server.cli("explain", fields["reference"])
+    assert (told["code"], told.get("user"), told["browser"]) == (fields["code"], user, "Chromium"), told
+    done = programs.run([str(programs.RUN / "bin/devtrustctl"), "explain", fields["reference"].lower(), "--socket", "/nowhere"])
+    assert done.returncode == 0 and fields["code"] in done.stdout and "help desk" in done.stdout, done
+
+
 @pytest.mark.parametrize("change", ["paused", "unassign", "user", "device"])
 def test_every_way_of_becoming_unmanaged_shows_on_reload(before, change):
     server = before.server
@@ -48,6 +56,7 @@ def test_every_way_of_becoming_unmanaged_shows_on_reload(before, change):
         actions[change]()
         status, fields = chromium.revisit()
         assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
+        assert_explained(before, fields, "u-alice")
 
 
 def test_without_scripts_the_check_goes_by_redirect(before):
@@ -55,6 +64,7 @@ def test_without_scripts_the_check_goes_by_redirect(before):
     with browser.Browser("alice", arguments=("--blink-settings=scriptEnabled=false",)) as chromium:
         chromium.get(portal(before))
         waiting.until(lambda: 'data-status="unmanaged"' in chromium.source(), "unmanaged")
+        assert 'href="/">Try again</a>' in chromium.source() and ">DT-01-" in chromium.source()
         before.server.distribution("on")
         user = before.device.wait_user("alice", state="installed", timeout=SETTLE)
 
@@ -72,6 +82,11 @@ def test_unmanaged_user_sees_why(before):
     with browser.Browser("carol") as chromium:
         status, fields = chromium.visit(portal(before))
         assert status == "unmanaged" and fields["reason"] and fields["remedy"], fields
+        assert "Chromium" in fields["hint"]
+        assert_explained(before, fields, None)
+        chromium.script("document.body.id = 'old'; document.querySelector('a.again').click()")
+        waiting.until(lambda: chromium.script("return document.body?.id") == "", "the page loads anew")
+        assert chromium.page() == (status, fields), "an open page keeps its reference"
 
 
 def session_of(world, identity):

@@ -35,9 +35,9 @@ static size_t rows_with(
 
 static void test_every_command_has_a_handler(void **state) {
     struct running *running = *state;
-    const struct command_entry *const tables[] = {command_changes, command_lists};
+    const struct command_entry *const tables[] = {command_changes, command_lists, command_explain};
     size_t handlers = 0;
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(tables); i++)
         for (const struct command_entry *entry = tables[i]; entry->name; entry++) {
             assert_non_null(command_find(entry->name));
             handlers++;

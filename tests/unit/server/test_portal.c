@@ -362,6 +362,109 @@ static void test_what_the_administrator_does_shows_at_once(void **state) {
     expect_after(f, "trusted", "none");
 }
 
+/* --- references --- */
+
+static void explained(struct fixture *f, const char *reference, const char *name, char ret[256]) {
+    char arguments[64];
+    struct json_object *value = NULL;
+
+    snprintf(arguments, sizeof(arguments), "{\"reference\":\"%s\"}", reference);
+    CLEANUP_JSON struct json_object *answer = command(f->running, "explain", arguments, 200);
+    ret[0] = '\0';
+    if (json_object_object_get_ex(answer, name, &value))
+        snprintf(ret, 256, "%s", json_object_get_string(value));
+}
+
+static void expect_explained(
+    struct fixture *f, const char *reference, const char *name, const char *expected) {
+    char text[256];
+
+    explained(f, reference, name, text);
+    assert_string_equal(text, expected);
+}
+
+static void test_a_denial_is_explained(void **state) {
+    struct fixture *f = *state;
+    CLEANUP_ANSWER struct answer denied = {0}, trusted = {0}, again = {0};
+    char reference[64], serial[X509_SERIAL_HEX_SIZE];
+
+    must(f->running, "distribution", "{\"value\":\"paused\"}");
+    whole_check(f, &f->managed.user_identity, &denied);
+    text_of(&denied, "reference", reference, sizeof(reference));
+    assert_memory_equal(reference, "DT-06-", 6);
+    whole_check(f, &f->managed.user_identity, &again);
+    expect(&again, "reference", reference);
+    x509_serial_hex(f->managed.user_identity.certificate, serial);
+    expect_explained(f, reference, "code", "distribution-paused");
+    expect_explained(f, reference, "user", "u1");
+    expect_explained(f, reference, "device", f->managed.device);
+    expect_explained(f, reference, "serial", serial);
+    expect_explained(f, reference, "now", "distribution-paused");
+    must(f->running, "distribution", "{\"value\":\"on\"}");
+    expect_explained(f, reference, "now", "managed");
+    whole_check(f, &f->managed.user_identity, &trusted);
+    expect(&trusted, "reference", "");
+}
+
+/* Somebody without a certificate is told nothing of anybody, and the help desk only what he was. */
+static void test_a_stranger_is_explained(void **state) {
+    struct fixture *f = *state;
+    CLEANUP_ANSWER struct answer denied = {0};
+    char reference[64], hint[512];
+
+    get(f, "/", NULL, "Accept: application/json", "User-Agent: Gecko/20100101 Firefox/153.0",
+        &denied);
+    text_of(&denied, "reference", reference, sizeof(reference));
+    text_of(&denied, "hint", hint, sizeof(hint));
+    assert_non_null(strstr(hint, "Firefox"));
+    expect_explained(f, reference, "code", "no-certificate");
+    expect_explained(f, reference, "browser", "Firefox");
+    expect_explained(f, reference, "user", "");
+    expect_explained(f, reference, "now", "");
+}
+
+static void test_references_that_are_none(void **state) {
+    struct fixture *f = *state;
+
+    json_object_put(
+        command(f->running, "explain", "{\"reference\":\"DT-01-ZZZZZZ4\"}", 404)); /* good form */
+    json_object_put(command(f->running, "explain", "{\"reference\":\"DT-01-ZZZZZZ5\"}", 400));
+    json_object_put(command(f->running, "explain", "{\"reference\":\"x\"}", 400));
+}
+
+/* The visitor's clock, `shift_s` from the portal's, and what he is told. */
+static void expect_with_clock(
+    struct fixture *f, const struct client_identity *identity, int64_t shift_s, const char *code) {
+    CLEANUP_ANSWER struct answer answer = {0};
+    struct visit visit;
+    char proof[PORTAL_ANSWER_SIZE], body[PORTAL_ANSWER_SIZE + 64];
+    const struct call call = {
+        .listener = HTTP_LISTENER_PORTAL,
+        .method = "POST",
+        .path = "/session",
+        .body = body,
+        .headers = {"Content-Type: application/json", visit.cookie},
+    };
+
+    begin_visit(f, &visit);
+    check(f, &visit, identity, proof, sizeof(proof));
+    snprintf(
+        body, sizeof(body), "{\"answer\":\"%s\",\"now\":%lld}", proof,
+        (long long)(running_wall(NULL) + shift_s));
+    client_call(f->running, &call, &answer);
+    expect(&answer, "code", code);
+}
+
+static void test_a_wrong_clock_is_named(void **state) {
+    struct fixture *f = *state;
+
+    expect_with_clock(f, NULL, 0, "no-certificate");
+    expect_with_clock(f, NULL, -86400, "clock");
+    expect_with_clock(f, NULL, 86400, "clock");
+    expect_with_clock(f, &f->managed.user_identity, 86400, "none"); /* it changes words alone */
+    expect_with_clock(f, &f->managed.device_identity, 86400, "wrong-certificate");
+}
+
 /* --- hostile surroundings --- */
 
 static void test_other_origins_and_hosts(void **state) {
@@ -620,6 +723,10 @@ int main(void) {
         cmocka_unit_test(test_own_connection),
         cmocka_unit_test(test_superseded_certificate_is_checked_anew),
         cmocka_unit_test(test_what_the_administrator_does_shows_at_once),
+        cmocka_unit_test(test_a_denial_is_explained),
+        cmocka_unit_test(test_a_stranger_is_explained),
+        cmocka_unit_test(test_references_that_are_none),
+        cmocka_unit_test(test_a_wrong_clock_is_named),
         cmocka_unit_test(test_other_origins_and_hosts),
         cmocka_unit_test(test_bad_bodies),
         cmocka_unit_test(test_page_headers),

@@ -72,6 +72,27 @@ static void test_refresh_only_while_checking(void **state) {
     assert_null(strstr(after, "http-equiv"));
 }
 
+static void test_what_there_is_not_is_hidden(void **state) {
+    struct portal_view view = {
+        .verdict = PORTAL_UNMANAGED,
+        .reason = REASON_NO_CERTIFICATE,
+        .browser = PORTAL_BROWSER_FIREFOX,
+        .reference = "DT-01-7K3QX9F",
+    };
+    CLEANUP_FREE char *with = render(&view, "", "");
+    CLEANUP_FREE char *without = NULL;
+
+    (void)state;
+    assert_non_null(strstr(with, "Firefox may ask"));
+    assert_non_null(strstr(with, ">DT-01-7K3QX9F<"));
+    assert_null(strstr(with, "\"hint\" hidden"));
+    assert_null(strstr(with, "\"desk\" hidden"));
+    view = (struct portal_view){.verdict = PORTAL_UNMANAGED, .reason = REASON_DISTRIBUTION_OFF};
+    without = render(&view, "", "");
+    assert_non_null(strstr(without, "\"hint\" hidden"));
+    assert_non_null(strstr(without, "\"desk\" hidden"));
+}
+
 /* Every reason has something to say and something to do. */
 static void test_every_reason_has_words(void **state) {
     (void)state;
@@ -98,6 +119,7 @@ int main(void) {
         cmocka_unit_test(test_values_are_escaped),
         cmocka_unit_test(test_details_are_hidden_where_there_are_none),
         cmocka_unit_test(test_refresh_only_while_checking),
+        cmocka_unit_test(test_what_there_is_not_is_hidden),
         cmocka_unit_test(test_every_reason_has_words),
         cmocka_unit_test(test_too_small_a_buffer),
     };
