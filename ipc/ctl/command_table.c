@@ -195,10 +195,11 @@ const struct command command_table[] = {
         .timeout_s = 1,
         .run = ctl_explain,
         .help = "Say what a code means and what to do",
-        .detail = "CODE is what other commands show in brackets, and in JSON as `code`. Without "
-                  "it: all codes. Exits with 1 where this version knows no such code. Asks no "
-                  "daemon.",
+        .detail = "CODE is what other commands show in brackets, and in JSON as `code`, or the "
+                  "reference that a portal's page shows. Without it: all codes. Exits with 1 where "
+                  "this version knows no such code. Asks no daemon.",
         .examples = "explain no-agent\n"
+                    "explain DT-01-7K3QX9F\n"
                     "explain --json",
     },
     /* ---- local interface ---- */

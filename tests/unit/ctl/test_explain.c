@@ -43,6 +43,41 @@ static void test_one_as_text(void **state) {
                     "Exit status  1\n");
 }
 
+static void test_reference(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT text = run("explain dt-04-9999997");
+    assert_int_equal(text.status, CTL_GOOD);
+    assert_string_equal(
+        text.out, "Reference    DT-04-9999997\n"
+                  "Code         expired\n"
+                  "Meaning      The certificate has expired.\n"
+                  "What to do   Connect to the server; it renews by itself.\n"
+                  "             If it stays so, give this reference to your help desk; the server\n"
+                  "             knows more of it (devtrust-server explain REFERENCE).\n"
+                  "Exit status  1\n");
+    struct result CLEANUP_RESULT json = run("explain DT-04-9999997 --json");
+    struct json_object CLEANUP_JSON *object = parsed(json.out);
+    assert_string_equal(
+        json_object_get_string(json_object_object_get(object, "reference")), "DT-04-9999997");
+    assert_string_equal(json_object_get_string(json_object_object_get(object, "code")), "expired");
+    struct result CLEANUP_RESULT newer = run("explain DT-ZZ-999999H");
+    assert_int_equal(newer.status, CTL_GOOD);
+    assert_non_null(strstr(newer.out, "Code         other\n"));
+}
+
+static void test_misread_reference(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT slip = run("explain DT-04-9999998");
+    assert_int_equal(slip.status, CTL_NO);
+    assert_string_equal(
+        slip.err,
+        "devtrustctl explain: A character is wrong, or in the wrong place: DT-04-9999998\n"
+        "Read it once more from the page; O is 0, I and L are 1.\n");
+    struct result CLEANUP_RESULT half = run("explain DT-04");
+    assert_int_equal(half.status, CTL_NO);
+    assert_non_null(strstr(half.err, "this is none: DT-04\n"));
+}
+
 static void test_all(void **state) {
     (void)state;
     struct result CLEANUP_RESULT text = run("explain");
@@ -121,6 +156,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_every_code),
         TEST(test_one_as_text),
+        TEST(test_reference),
+        TEST(test_misread_reference),
         TEST(test_all),
         TEST(test_unknown_names_similar_ones),
         cmocka_unit_test(test_distance),
