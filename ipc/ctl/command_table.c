@@ -81,7 +81,8 @@ const struct command command_table[] = {
         .run = ctl_status,
         .help = "Show the device, its server and its managed users",
         .detail =
-            "As root: every managed user; otherwise yourself. Exits with 0 if all is well, with 1 "
+            "As root: every managed user; otherwise whether you are trusted, until when, in which "
+            "browsers, and what to do. Exits with 0 if all is well, with 1 "
             "if the device is not enrolled, distribution is not on, or a user has no valid "
             "certificate, with 5 if the server has refused.",
     },

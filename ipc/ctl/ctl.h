@@ -5,6 +5,7 @@
 #include "ipc/ctl/bridge_program.h"
 #include "ipc/ctl/command_table.h"
 
+#include "common/browser_family.h"
 #include "common/reason.h"
 
 #include <json-c/json_object.h>
@@ -43,6 +44,8 @@ struct ctl {
     int (*screen)(unsigned *ret_columns, unsigned *ret_rows);
     /** The name of an account; 0, -ENOENT. NULL: none has one. */
     int (*user_name)(uid_t uid, char ret[CTL_NAME_SIZE]);
+    /** Whether this browser is on this machine. NULL: none is known to be. */
+    bool (*browser_installed)(const struct browser_family *family);
     /* set from the command line */
     const char *command; /* "cert show", for messages */
     const char *socket_path;

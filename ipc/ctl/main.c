@@ -40,6 +40,7 @@ int main(int argc, char **argv) {
         .run_as = ctl_run_as,
         .screen = terminal_size,
         .user_name = ctl_user_name,
+        .browser_installed = browser_family_is_installed,
     };
     int status = ctl_main(&ctl, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {

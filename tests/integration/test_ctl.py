@@ -14,9 +14,13 @@ def test_status_for_everybody(world):
         assert all(serials[name] in done.stdout or name in done.stdout for name in seen), done.stdout
         assert all(serials[name] not in done.stdout for name in hidden), done.stdout
         assert "\x1b" not in done.stdout, "colour only on a terminal"
+        if uid:
+            assert done.stdout.startswith("Trusted until ") and "Chromium: installed\n" in done.stdout, done.stdout
+            assert f"its name ends in {serials[seen[0]][:8]}\n" in done.stdout and done.stdout.endswith("What to do    Nothing.\n"), done.stdout
         answer = device.ctl_json("status", uid=uid)
         assert sorted(user["name"] for user in answer["users"]) == seen
-    assert device.ctl("status", uid=accounts.uid_of("carol")).returncode == 1, "the answer is no: not managed"
+    done = device.ctl("status", uid=accounts.uid_of("carol"))
+    assert done.returncode == 1 and done.stdout.startswith("Not trusted: you are not managed on this device.\n"), done.stdout
 
 
 def test_status_says_what_to_do(world):

@@ -1,4 +1,5 @@
-/* `status` word for word: what a person reads in the common cases, and the exit status of each. */
+/* `status` of root word for word: the tables in the common cases, and the exit status of each. What
+ * a person reads who asks for himself: test_person.c. */
 #include "scripted.h"
 
 #define URL "\"url\":\"https://devices.example.com\""
@@ -149,21 +150,6 @@ static void test_exit_statuses(void **state) {
     }
 }
 
-static void test_an_unmanaged_user(void **state) {
-    (void)state;
-    struct ctl ctl = scripted_ctl;
-    ctl.daemon_uid = geteuid();
-    ctl.own_uid = 1000;
-    scripted.answer = STATUS(ENROLLED, PUSH, DESIRED("on"), POLICIES, "");
-    struct result CLEANUP_RESULT result = run_with(&ctl, "status --socket @");
-    assert_int_equal(result.status, CTL_NO);
-    assert_non_null(strstr(
-        result.out,
-        "Users         This user is not managed on this device.\n"
-        "              Ask the administrator for an assignment of user, device and local\n"
-        "              user name.\n"));
-}
-
 static void test_a_store_and_a_policy_that_are_not_well(void **state) {
     (void)state;
     struct result CLEANUP_RESULT result = status_of(STATUS(
@@ -249,7 +235,6 @@ int main(void) {
         TEST(test_not_enrolled),
         TEST(test_a_user_who_waits),
         TEST(test_exit_statuses),
-        TEST(test_an_unmanaged_user),
         TEST(test_a_store_and_a_policy_that_are_not_well),
         TEST(test_foreign_text_cannot_steer_the_terminal),
         TEST(test_colour_only_where_it_is_wanted),
