@@ -1,6 +1,8 @@
 /* A template of {{names}} from a fixed list: no logic in it, and no value that is not escaped. */
 #include "server/portal_page.h"
 
+#include "common/html.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,30 +15,12 @@ struct value {
     bool markup; /* made here, goes in as it is */
 };
 
-static int append_escaped(struct buffer *ret, const char *text) {
-    static const struct {
-        char character;
-        const char *entity;
-    } entities[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}};
-    int r = 0;
-
-    for (; *text != '\0' && r == 0; text++) {
-        const char *entity = NULL;
-
-        for (size_t i = 0; i < ARRAY_LENGTH(entities) && !entity; i++)
-            if (entities[i].character == *text)
-                entity = entities[i].entity;
-        r = entity ? buffer_append_string(ret, entity) : buffer_append(ret, text, 1);
-    }
-    return r;
-}
-
 static int append_value(
     const struct value *values, size_t count, const char *name, size_t length, struct buffer *ret) {
     for (size_t i = 0; i < count; i++)
         if (strlen(values[i].name) == length && memcmp(values[i].name, name, length) == 0)
             return values[i].markup ? buffer_append_string(ret, values[i].text)
-                                    : append_escaped(ret, values[i].text);
+                                    : html_append_escaped(ret, values[i].text);
     return -EINVAL;
 }
 
@@ -65,7 +49,7 @@ static int without_scripts(const char *return_url, struct buffer *ret) {
     int r = buffer_append_string(ret, "<noscript><meta http-equiv=\"refresh\" content=\"0; url=");
 
     if (r == 0)
-        r = append_escaped(ret, return_url);
+        r = html_append_escaped(ret, return_url);
     return r == 0 ? buffer_append_string(ret, "\"></noscript>") : r;
 }
 
