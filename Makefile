@@ -83,7 +83,7 @@ $(LIBIPC): $(call objects,$(IPC_SRC)) $(BUILD)/obj/ipc/interfaces.o
 $(LIBDAEMON): $(call objects,$(call without_main,$(DAEMON_SRC)))
 $(LIBUSERAGENT): $(call objects,$(call without_main,$(USERAGENT_SRC)))
 $(LIBSERVER): $(call objects,$(call without_main,$(SERVER_SRC))) $(BUILD)/obj/server/db_schema.o $(BUILD)/obj/server/portal_assets.o
-$(LIBCTL): $(call objects,$(call without_main,$(CTL_SRC))) $(BUILD)/obj/ipc/ctl/completion_scripts.o
+$(LIBCTL): $(call objects,$(call without_main,$(CTL_SRC))) $(BUILD)/obj/ipc/ctl/completion_scripts.o $(BUILD)/obj/ipc/ctl/person_page_style.o
 $(BUILD)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -127,6 +127,11 @@ PORTAL_ASSETS := $(addprefix server/,portal_page.html portal_style.css portal_sc
 $(BUILD)/obj/server/portal_assets.c: $(PORTAL_ASSETS) common/embed.sh
 	@mkdir -p $(@D)
 	common/embed.sh asset_ $(PORTAL_ASSETS) > $@
+$(BUILD)/obj/ipc/ctl/person_page_style.c: ipc/ctl/person_page.css common/embed.sh
+	@mkdir -p $(@D)
+	common/embed.sh asset_ $< > $@
+$(BUILD)/obj/ipc/ctl/person_page_style.o: $(BUILD)/obj/ipc/ctl/person_page_style.c
+	$(CC) $(COMMON_CFLAGS) $(CFLAGS) -c -o $@ $<
 COMPLETION_SCRIPTS := $(addprefix ipc/ctl/,completion_bash.sh completion_zsh.zsh)
 $(BUILD)/obj/ipc/ctl/completion_scripts.c: $(COMPLETION_SCRIPTS) common/embed.sh
 	@mkdir -p $(@D)
@@ -169,6 +174,8 @@ INSTALL_FILES := \
     0644:systemd/devtrust.preset:$(PREFIX)/lib/systemd/system-preset/80-devtrust.preset \
     0644:systemd/devtrust.catalog:$(PREFIX)/lib/systemd/catalog/devtrust.catalog \
     0644:systemd/devtrust-agent.desktop:/etc/xdg/autostart/devtrust-agent.desktop \
+    0644:systemd/devtrust-status.desktop:$(PREFIX)/share/applications/devtrust-status.desktop \
+    0644:systemd/devtrust.svg:$(PREFIX)/share/icons/hicolor/scalable/apps/devtrust.svg \
     0644:systemd/devtrust.tmpfiles:$(PREFIX)/lib/tmpfiles.d/devtrust.conf \
     0644:systemd/devtrust-server.sysusers:$(PREFIX)/lib/sysusers.d/devtrust-server.conf \
     0644:build/completion/devtrustctl:$(BASHDIR)/devtrustctl \

@@ -7,7 +7,7 @@ build=(gcc libc6-dev binutils pkg-config libssl-dev libcurl4-openssl-dev libjson
     libpsl-dev libnss3-dev libevent-dev libsqlite3-dev)
 demo=(python3 chromium chromium-driver libnss3-tools openssl util-linux uidmap iproute2 procps publicsuffix ca-certificates)
 check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl strace sqlite3 firefox-esr
-    systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go)
+    systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go xdg-utils)
 deb=(build-essential debhelper dpkg-dev fakeroot)
 rpm=(rpm)
 bench=(certmonger dbus strace firefox-esr)

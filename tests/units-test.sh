@@ -25,4 +25,6 @@ for unit in devtrustd devtrust-server; do
 done
 systemd-tmpfiles --root="$root" --create "$root/usr/lib/tmpfiles.d/devtrust.conf"
 [[ -d $root/etc/chromium/policies/managed ]]
-desktop-file-validate "$root/etc/xdg/autostart/devtrust-agent.desktop"
+desktop-file-validate "$root/etc/xdg/autostart/devtrust-agent.desktop" "$root/usr/share/applications/devtrust-status.desktop"
+# the entry's icon is there under the name that it is asked for
+[[ -e $root/usr/share/icons/hicolor/scalable/apps/$(sed -n 's/^Icon=//p' "$root/usr/share/applications/devtrust-status.desktop").svg ]]

@@ -64,6 +64,8 @@ const struct option_row option_table[CTL_OPTION_COUNT_] = {
     [CTL_OPTION_SAMPLES] =
         {"count", "NUMBER", ARGUMENT_TEXT,
          .help = "End after so many looks; on a terminal never by default, otherwise after 1."},
+    [CTL_OPTION_PAGE] =
+        {"page", .help = "Show it as a page in the browser of the person who is signed in."},
 };
 
 const char *const command_group_names[COMMAND_GROUP_COUNT_] = {
@@ -77,6 +79,7 @@ const struct command command_table[] = {
     {
         .name = "status",
         .group = COMMAND_GROUP_DEVICE,
+        .options = BIT(PAGE),
         .timeout_s = 15,
         .run = ctl_status,
         .help = "Show the device, its server and its managed users",

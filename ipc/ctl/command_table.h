@@ -47,6 +47,7 @@ enum ctl_option {
     CTL_OPTION_PACED,
     CTL_OPTION_INTERVAL,
     CTL_OPTION_SAMPLES,
+    CTL_OPTION_PAGE,
     CTL_OPTION_COUNT_,
 };
 

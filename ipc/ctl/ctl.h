@@ -46,6 +46,10 @@ struct ctl {
     int (*user_name)(uid_t uid, char ret[CTL_NAME_SIZE]);
     /** Whether this browser is on this machine. NULL: none is known to be. */
     bool (*browser_installed)(const struct browser_family *family);
+    const char *runtime_directory; /* XDG_RUNTIME_DIR of the session; NULL: none */
+    /** Shows a file to the person in front of the screen, without waiting; 0 or a negative errno.
+     */
+    int (*open_file)(const char *path);
     /* set from the command line */
     const char *command; /* "cert show", for messages */
     const char *socket_path;
@@ -66,6 +70,7 @@ int ctl_main(struct ctl *ctl, int argc, char *const *argv);
 
 /* ---- commands; each returns the exit status ---- */
 int ctl_status(struct ctl *ctl, const struct ctl_arguments *arguments);
+int ctl_status_page(struct ctl *ctl); /* with --page */
 int ctl_cert_show(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_enroll(struct ctl *ctl, const struct ctl_arguments *arguments);
 int ctl_renew(struct ctl *ctl, const struct ctl_arguments *arguments);
@@ -129,6 +134,9 @@ int ctl_console_user(uid_t *ret);
 /** The name of an account on the daemon's machine; 0 or -ENOENT. Of another machine, which --bridge
  * leads to, only root's is known. */
 int ctl_account(const struct ctl *ctl, uid_t uid, char ret[CTL_NAME_SIZE]);
+
+/** For ctl.open_file: through xdg-open. */
+int ctl_open_file(const char *path);
 
 /** Names of accounts as this machine has them, remembered, for ctl.user_name. */
 int ctl_user_name(uid_t uid, char ret[CTL_NAME_SIZE]);

@@ -41,6 +41,8 @@ int main(int argc, char **argv) {
         .screen = terminal_size,
         .user_name = ctl_user_name,
         .browser_installed = browser_family_is_installed,
+        .runtime_directory = getenv("XDG_RUNTIME_DIR"),
+        .open_file = ctl_open_file,
     };
     int status = ctl_main(&ctl, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -3,6 +3,7 @@
 
 #include "common/browser_store.h"
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -284,6 +285,20 @@ void person_fill(
         [TEXT_BAD] = "See what devtrustctl doctor finds.",
     };
     add(person, PERSON_TO_DO, "", TEXT_PLAIN, "%s", otherwise[person->tone]);
+}
+
+int person_fill_answer(
+    struct person *person, const struct ctl *ctl, struct json_object *answer, int *ret_exit) {
+    struct status status = {0};
+    size_t count = 0;
+    if (status_read(answer, &status) < 0)
+        return -EINVAL;
+    struct status_user CLEANUP_FREE *users = status_users_read(&status, &count);
+    if (!users)
+        return -EINVAL;
+    person_fill(person, ctl, &status, count > 0 ? &users[0] : NULL);
+    *ret_exit = status_exit(&status, users, count);
+    return 0;
 }
 
 void person_fill_unknown(struct person *person, const char *text, const char *remedy) {

@@ -41,6 +41,11 @@ void person_fill(
     struct person *person, const struct ctl *ctl, const struct status *status,
     const struct status_user *user);
 
+/** The same from the daemon's answer. Sets *ret_exit as status_exit() does. Returns 0 or -EINVAL
+ * (not as the interface says, or memory is out); `person` is untouched then. */
+int person_fill_answer(
+    struct person *person, const struct ctl *ctl, struct json_object *answer, int *ret_exit);
+
 /** Where there is no status: what is wrong instead, in the words of ctl_fail(). */
 void person_fill_unknown(struct person *person, const char *text, const char *remedy);
 

@@ -244,7 +244,8 @@ int ctl_status(struct ctl *ctl, const struct ctl_arguments *arguments) {
     struct json_object CLEANUP_JSON *answer = NULL;
     struct status status = {0};
     size_t count = 0;
-    (void)arguments;
+    if (arguments->options[CTL_OPTION_PAGE])
+        return ctl_status_page(ctl);
     int result = ctl_call(ctl, "io.devtrust.Device.GetStatus", NULL, &answer);
     if (result != CTL_GOOD)
         return result;

@@ -23,6 +23,17 @@ def test_status_for_everybody(world):
     assert done.returncode == 1 and done.stdout.startswith("Not trusted: you are not managed on this device.\n"), done.stdout
 
 
+def test_status_as_a_page(world):
+    """Through the real xdg-open, whose browser is told to be cat: what it shows is what was written."""
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    done = programs.run([str(programs.RUN / "bin/devtrustctl"), "status", "--page", "--socket", str(device.front)], uid=1000,
+                        environment=programs.user_environment("alice", 1000) | {"BROWSER": "/usr/bin/cat"})
+    assert done.returncode == 0, done
+    assert "<h1>Trusted until " in done.stdout and "Chromium: installed</li>" in done.stdout, done
+    assert "/run/user/1000/devtrust-status.html\n" in done.stdout, done
+
+
 def test_status_says_what_to_do(world):
     world.start_server()
     device = world.add_device().start()
