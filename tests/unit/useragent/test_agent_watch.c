@@ -136,10 +136,12 @@ static void test_a_new_profile(void **state) {
 
 static void test_a_store_goes(void **state) {
     struct play *play = *state;
-    const char *argv[] = {"rm", "-rf", play->database, NULL};
+    char away[USER_DIRS_PATH_MAX];
+    const char *argv[] = {"mv", play->database, away, NULL}; /* whole, before the agent looks */
 
     REQUIRE_ROOT();
     enrol(play);
+    user_dirs_join(play->dirs.home, "away", away);
     run(argv);
     assert_true(play_until(play, has_reported));
     assert_string_equal(play->renew_reason, "lost");
