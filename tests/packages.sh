@@ -7,7 +7,8 @@ build=(gcc libc6-dev binutils pkg-config libssl-dev libcurl4-openssl-dev libjson
     libpsl-dev libnss3-dev libevent-dev libsqlite3-dev)
 demo=(python3 chromium chromium-driver libnss3-tools openssl util-linux uidmap iproute2 procps publicsuffix ca-certificates)
 check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl strace sqlite3 firefox-esr
-    systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go xdg-utils)
+    systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go xdg-utils
+    nginx p11-kit libengine-pkcs11-openssl gnutls-bin wget git python3-pycurl)
 deb=(build-essential debhelper dpkg-dev fakeroot)
 rpm=(rpm)
 bench=(certmonger dbus strace firefox-esr)
@@ -58,4 +59,9 @@ if ! { "${as[@]}" apt-get -qq update && "${as[@]}" env DEBIAN_FRONTEND=nonintera
     tail -20 "$log" >&2
     echo "The installation failed: see above; the packages are: ${missing[*]}" >&2
     exit 1
+fi
+# tests start an nginx of their own: none is to serve this machine because of them
+if [[ " ${missing[*]} " == *" nginx "* ]]; then
+    "${as[@]}" service nginx stop >/dev/null 2>&1 || true
+    "${as[@]}" update-rc.d nginx disable >/dev/null 2>&1 || true
 fi
