@@ -358,12 +358,27 @@ static enum reason blocking_reason(const struct store_set *set) {
     return REASON_NONE;
 }
 
+static enum agent_event not_removed(struct agent_work *work, enum reason reason) {
+    work->report.outcome = AGENT_OUTCOME_FAILED;
+    work->report.reason = reason;
+    log_event(
+        LOG_LEVEL_WARNING, MSG_STORE_FAILED,
+        "The certificate could not be removed; it is tried again.",
+        LOG_TEXT("CODE", reason_code(reason)), LOG_TEXT("REMEDY", reason_remedy(reason)));
+    return AGENT_EVENT_FAILED;
+}
+
 enum agent_event agent_work_remove(struct agent_work *work) {
     CLEANUP_OURS struct ours ours = {0};
     enum reason reason = REASON_NONE;
     int r = 0;
 
     agent_work_wipe(work);
+    work->report = (struct agent_report){.outcome = AGENT_OUTCOME_REMOVED};
+    memcpy(work->report.serial, work->record.serial, sizeof work->report.serial);
+    /* in a home that is not there nothing is found, which must not pass for gone */
+    if (!user_dirs_has_home(&work->dirs))
+        return not_removed(work, REASON_STORE_MISSING);
     if (work->record_exists && work->record.intent != AGENT_INTENT_REMOVE) {
         if (work->record.intent == AGENT_INTENT_IMPORT)
             add_old(&work->record, work->record.intent_spki);
@@ -371,8 +386,6 @@ enum agent_event agent_work_remove(struct agent_work *work) {
         r = agent_work_write_record(work);
     }
     agent_work_ours(work, &ours);
-    work->report = (struct agent_report){.outcome = AGENT_OUTCOME_REMOVED};
-    memcpy(work->report.serial, work->record.serial, sizeof work->report.serial);
     store_set_list(&work->set, &work->dirs, &work->record);
     (void)store_set_open(&work->set, false);
     (void)store_set_sweep(&work->set, &ours, NULL);
@@ -384,15 +397,7 @@ enum agent_event agent_work_remove(struct agent_work *work) {
         reason = REASON_NOT_ENROLLED;
     }
     store_set_results(&work->set, &work->report.stores);
-    if (reason == REASON_NONE)
-        return AGENT_EVENT_GONE;
-    work->report.outcome = AGENT_OUTCOME_FAILED;
-    work->report.reason = reason;
-    log_event(
-        LOG_LEVEL_WARNING, MSG_STORE_FAILED,
-        "The certificate could not be removed; it is tried again.",
-        LOG_TEXT("CODE", reason_code(reason)), LOG_TEXT("REMEDY", reason_remedy(reason)));
-    return AGENT_EVENT_FAILED;
+    return reason == REASON_NONE ? AGENT_EVENT_GONE : not_removed(work, reason);
 }
 
 void agent_work_unlink(struct agent_work *work) {

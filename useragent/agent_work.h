@@ -78,7 +78,7 @@ enum agent_event agent_work_supersede(struct agent_work *work);
 /** Clears the intent after the report was acknowledged. */
 void agent_work_finish(struct agent_work *work);
 
-/** Deletes all of ours. GONE or FAILED; report filled. */
+/** Deletes all of ours. GONE or FAILED; report filled. FAILED, too, where the home is not there. */
 enum agent_event agent_work_remove(struct agent_work *work);
 
 /** Unlinks the record after the removal was acknowledged. */

@@ -7,7 +7,6 @@
 #include "useragent/agent_work.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 #define TELL_TIMEOUT_MS 10000 /* the deadline of Report */
 
@@ -17,10 +16,28 @@ static enum reason reason_of_read(int error) {
     return error == -EBADMSG ? REASON_BROKEN_STATE : REASON_STORAGE;
 }
 
+/* An encrypted home of somebody who is not signed in is an empty directory, or nearly: there, too,
+ * nothing on record does not mean that there is nothing. */
+static bool has_store(struct agent_work *work) {
+    bool found = false;
+
+    store_set_list(&work->set, &work->dirs, &work->record);
+    (void)store_set_open(&work->set, false);
+    for (size_t i = 0; i < work->set.count; i++)
+        found =
+            found || work->set.items[i].store || work->set.items[i].reason != REASON_STORE_MISSING;
+    agent_work_close(work);
+    return found;
+}
+
 static int remove_recorded(
     struct agent_work *work, struct agent_report *ret_report, enum reason *ret_reason) {
     int r = agent_record_read(&work->dirs, &work->record);
 
+    if (r == -ENOENT && !has_store(work)) {
+        *ret_reason = REASON_STORE_MISSING;
+        return r;
+    }
     if (r == -ENOENT) {
         *ret_report = (struct agent_report){.outcome = AGENT_OUTCOME_REMOVED};
         return 0;
@@ -45,10 +62,8 @@ int local_removal_run(
     const struct user_dirs *dirs, const struct clock_source *clock,
     const struct random_source *random, struct agent_report *ret_report, enum reason *ret_reason) {
     struct agent_work work;
-    struct stat status;
 
-    /* a home that is not mounted has no record to read, which must not pass for nothing to do */
-    if (stat(dirs->home, &status) < 0 || !S_ISDIR(status.st_mode)) {
+    if (!user_dirs_has_home(dirs)) {
         *ret_reason = REASON_STORE_MISSING;
         return -ENOENT;
     }

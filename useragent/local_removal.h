@@ -10,7 +10,8 @@
 
 /** Removes and looks again. The caller holds the agent's lock. Returns 0 and *ret_report (outcome
  * removed): nothing of ours is left, or nothing was on record; otherwise a negative errno with
- * *ret_reason: -ENOENT (the home is not there), -EPROTO (a newer version's record), -EBADMSG (a
+ * *ret_reason: -ENOENT (the home is not there, or holds neither a record nor any store, as one that
+ * is not mounted or decrypted), -EPROTO (a newer version's record), -EBADMSG (a
  * broken one), -EBUSY (a store could not be swept: it is logged, and stays on record), or what
  * reading gave. */
 int local_removal_run(

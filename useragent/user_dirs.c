@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int copy_path(const char *path, char *ret) {
     size_t length = strlen(path);
@@ -18,6 +19,12 @@ static int copy_path(const char *path, char *ret) {
     memcpy(ret, path, length);
     ret[length] = '\0';
     return 0;
+}
+
+bool user_dirs_has_home(const struct user_dirs *dirs) {
+    struct stat status;
+
+    return stat(dirs->home, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 int user_dirs_join(const char *directory, const char *name, char *ret) {

@@ -5,6 +5,8 @@
 
 #include "common/browser_family.h"
 
+#include <stdbool.h>
+
 #define USER_DIRS_PATH_MAX 1024 /* bytes with NUL */
 
 struct user_dirs {
@@ -17,6 +19,9 @@ struct user_dirs {
 
 /** $HOME, or the home of the passwd entry. Returns 0, -ENOENT (no home is known), -ENAMETOOLONG. */
 int user_dirs_read(struct user_dirs *ret);
+
+/** False where the home directory is not there: not mounted, moved, deleted. */
+bool user_dirs_has_home(const struct user_dirs *dirs);
 
 /** Joins directory and name into `ret` (USER_DIRS_PATH_MAX bytes). Returns 0 or -ENAMETOOLONG. */
 int user_dirs_join(const char *directory, const char *name, char *ret);

@@ -145,6 +145,31 @@ static void test_removal_from_a_broken_store_on_record_is_no_success(void **stat
     assert_int_equal(fixture->work.report.reason, REASON_STORE_CORRUPT);
 }
 
+/* Nothing that is looked for is found there, which must not pass for gone; however often it is
+ * tried, and whether the agent knows of a record or not. */
+static void test_removal_from_a_home_that_is_away_is_no_success(void **state) {
+    struct fixture *fixture = *state;
+    char away[USER_DIRS_PATH_MAX + 8];
+    const char *home = fixture->work.dirs.home;
+
+    complete(fixture, "request-1");
+    agent_work_close(&fixture->work);
+    snprintf(away, sizeof away, "%s.away", home);
+    assert_int_equal(rename(home, away), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(agent_work_remove(&fixture->work), AGENT_EVENT_FAILED);
+        assert_int_equal(fixture->work.report.reason, REASON_STORE_MISSING);
+    }
+    assert_int_equal(restart(fixture), AGENT_EVENT_RECOVERED);
+    fixture->work.settings.present = true;
+    assert_int_equal(agent_work_remove(&fixture->work), AGENT_EVENT_FAILED);
+    assert_int_equal(fixture->work.report.reason, REASON_STORE_MISSING);
+
+    assert_int_equal(rename(away, home), 0);
+    assert_int_equal(agent_work_remove(&fixture->work), AGENT_EVENT_GONE);
+    expect_in_store(fixture, 0, 0);
+}
+
 static void test_removal_without_any_order_is_no_success(void **state) {
     struct fixture *fixture = *state;
 
@@ -186,6 +211,7 @@ int main(void) {
         TEST(test_supersede_without_a_working_successor_deletes_nothing),
         TEST(test_removal_is_resumed),
         TEST(test_removal_from_a_broken_store_on_record_is_no_success),
+        TEST(test_removal_from_a_home_that_is_away_is_no_success),
         TEST(test_removal_without_any_order_is_no_success),
         TEST(test_record_that_cannot_be_written),
     };
