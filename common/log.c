@@ -1,5 +1,6 @@
 /* The log of all programs: what an event is, how foreign text is made harmless, and the two places
  * it can go. No memory is allocated, so that a program that is out of memory can still say so. */
+#define SD_JOURNAL_SUPPRESS_LOCATION /* it would always be a line of this file */
 #include "common/log.h"
 
 #include "common/cleanup.h"

@@ -395,6 +395,7 @@ static void log_to_journal(void *argument) {
         "\nERRNO=13\n"};
     for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
         CHILD_CHECK(strstr(entry, wanted[i]));
+    CHILD_CHECK(!strstr(entry, "CODE_FILE="));
     CHILD_CHECK(loud == 15 && memcmp(line, "<5>prog: Text.\n", 15) == 0);
 }
 
