@@ -38,19 +38,29 @@ def certificates(box: boxes.Box, name: str) -> list[str]:
     return [line.rsplit(None, 1)[0] for line in done.stdout.splitlines() if "Device Trust Certificate" in line]
 
 
+def policies(box: boxes.Box) -> list[str]:
+    return sorted(box.run("find", "/etc/chromium", "/etc/opt/chrome", "/etc/firefox", "-type", "f").stdout.split())
+
+
 @pytest.fixture(scope="module")
 def device(box: boxes.Box) -> boxes.Box:
-    """The machine is its own server's device, alice is assigned, distribution is on; nobody has signed in."""
+    """The machine is its own server's device, enrolled by a file; alice is assigned, distribution is on, Chrome and Firefox are served, too;
+    nobody has signed in. All of it happens in the units' sandbox."""
     box.run("sh", "-c", "head -c 24 /dev/urandom | base64 > /root/passphrase && chmod 600 /root/passphrase")
     made = json.loads(box.run("devtrust-server", "init", "--organisation", "Example", "--url", URL, "--portal-url", PORTAL, "--check-domain",
                               "check.localhost", "--root-keys-dir", "/root/roots", "--passphrase-file", "/root/passphrase", "--json").stdout)
     box.run("systemctl", "enable", "--now", "devtrust-server.service")
-    box.run("systemctl", "enable", "--now", "devtrustd.service", "devtrustd.socket")
+    token = box.run("devtrust-server", "token", "create").stdout.strip()
+    box.run("mkdir", "-p", "/etc/opt/chrome/policies/managed")
+    box.run("tee", "/etc/devtrust/devtrustd.conf", stdin="[policy]\nfirefox_auto_select = yes\n")
+    box.run("sh", "-c", "umask 077; cat > /etc/devtrust/enroll.conf", stdin=f"[enroll]\nurl = {URL}\ntoken = {token}\nca_pin = {made['ca_pin']}\n")
+    box.run("systemctl", "enable", "devtrustd.service", "devtrustd.socket")
+    box.run("systemctl", "restart", "devtrustd.service")  # a machine's first boot has enabled and started it already
     box.run("systemctl", "--global", "preset", "devtrust-agent.service")
-    box.run("sh", "-c", "umask 077; devtrust-server token create > /root/token")
-    enrolled = json.loads(box.run("devtrustctl", "enroll", URL, "--token-file", "/root/token", "--ca-pin", made["ca_pin"], "--json").stdout)
+    enrolment = waiting.until(lambda: (lambda found: found["state"] == "enrolled" and found)(ctl(box, "status")["enrolment"]), "enrolled")
+    waiting.until(lambda: box.run("ls", "/etc/devtrust").stdout.split() == ["devtrustd.conf"], "the file with the token is gone")
     box.run("devtrust-server", "user", "add", "u1", "--name", "Alice")
-    box.run("devtrust-server", "assign", "u1", enrolled["device_uuid"], "alice")
+    box.run("devtrust-server", "assign", "u1", enrolment["device_uuid"], "alice")
     box.run("devtrust-server", "distribution", "on")
     return box
 
@@ -72,6 +82,8 @@ def test_a_session_gets_its_certificate_and_two_sessions_have_one_agent(device):
     first = device.login("alice")
     status = wait_user(device, "alice", state="installed", agent_attached=True)
     assert len(certificates(device, "alice")) == 1
+    assert policies(device) == ["/etc/chromium/policies/managed/zz-devtrust.json", "/etc/firefox/policies/policies.json",
+                                "/etc/opt/chrome/policies/managed/zz-devtrust.json"]
     pid = agent_pid(device, "alice")
     lines = device.run("cat", f"/proc/{pid}/status").stdout
     assert "NoNewPrivs:\t1" in lines and "Seccomp:\t2" in lines, "the user unit's filters are in force"
@@ -153,7 +165,9 @@ def test_switched_off_nothing_is_left_in_the_session(device):
     wait_user(device, "alice", state="installed", agent_attached=True)
     device.run("devtrust-server", "distribution", "off")
     waiting.until(lambda: certificates(device, "alice") == [], "the certificate is gone")
-    waiting.until(lambda: not device.run("ls", "-A", "/etc/chromium/policies/managed").stdout, "the policy is gone")
+    waiting.until(lambda: policies(device) == ["/etc/firefox/policies/policies.json"], "the policies are gone, but for what Firefox reads at its start")
+    device.run("devtrustctl", "remove")
+    waiting.until(lambda: policies(device) == [], "removed by root, that too")
     device.logout(session)
 
 
