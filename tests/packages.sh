@@ -11,7 +11,7 @@ check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-py
     nginx p11-kit libengine-pkcs11-openssl gnutls-bin wget git python3-pycurl)
 deb=(build-essential debhelper dpkg-dev fakeroot)
 rpm=(rpm)
-bench=(certmonger dbus strace firefox-esr)
+bench=(certmonger dbus strace firefox-esr systemd)
 
 wanted=()
 for set in "$@"; do

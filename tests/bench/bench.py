@@ -60,6 +60,9 @@ NAMES = {
     "installed_per_additional_store": "(that − the same with Chromium's database alone) ÷ 10",
     "agent_11_stores_pss_anon": "the agent's own memory at rest, eleven stores served and watched",
     "agent_11_stores_wakeups_60s": "voluntary context switches of the agent in 60 s at rest, eleven stores served and watched",
+    "exposure_devtrustd": "systemd-analyze security of the unit, 0 (enclosed) to 10; the same for the others",
+    "exposure_devtrust-server": "",
+    "exposure_devtrust-agent": "a user's unit, in which what wants a namespace or root's rights has no effect and is left out",
     **hostile.NAMES,
     **ipc_parts.NAMES,
 }
@@ -431,6 +434,17 @@ def measure_firefox_pages(results: Results, made: world.World, profile: firefox.
     results.add("firefox_push_to_trusted_page", samples, "ms")
 
 
+# --- the units -----------------------------------------------------------------------------------------------------------------------
+
+def measure_exposure(results: Results) -> None:
+    """Of the unit files; the tests on a machine with systemd hold the running units to the same bound."""
+    for unit in ("devtrustd", "devtrust-server", "devtrust-agent"):
+        done = programs.run(["systemd-analyze", "security", "--no-pager", "--offline=yes", str(programs.ROOT / f"systemd/{unit}.service")])
+        level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+        assert level, done.stdout + done.stderr
+        results.add(f"exposure_{unit}", [float(level[1])], "of 10")
+
+
 # --- local users who mean harm -----------------------------------------------------------------------------------------------------
 
 def measure_hostile(results: Results) -> None:
@@ -531,7 +545,7 @@ def main() -> int:
     print(f"{os.cpu_count()} processors, state on {kind}, {N} samples each\n")
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
-    parts: list[Callable[[Results], None]] = [measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
+    parts: list[Callable[[Results], None]] = [measure_exposure, measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
                                               measure_rest, measure_pages, measure_firefox, measure_crowd, measure_hostile,
                                               measure_ipc]
     status = 0
