@@ -237,6 +237,8 @@ def check_what_has_a_page() -> None:
         folder = f"usr/share/man/man{path.suffix[1:]}"
         if not {folder, f"{folder}/{path.name}"} & set(listed.split()):
             finding(f"man/{path.name} is in no package of systemd/debian")
+        if not path.read_text(encoding="utf-8").startswith(".so ") and f"{path.stem}({path.suffix[1:]})" not in read("README.md"):
+            finding(f"README.md does not name {path.stem}({path.suffix[1:]})")
 
 
 def check_pages() -> None:
