@@ -227,6 +227,48 @@ static const char *judge_store(
     return item->current ? "lost" : "store_added";
 }
 
+/* The entry of a store of this kind that is nowhere any more; NULL: all are still there. */
+static struct agent_record_store *find_gone(struct agent_work *work, enum store_kind kind) {
+    struct agent_record *record = &work->record;
+
+    /* the set begins with what is on record, in the same order */
+    for (size_t i = 0; i < record->store_count && i < work->set.count; i++) {
+        const struct store_set_item *item = &work->set.items[i];
+
+        if (!item->listed && item->reason == REASON_STORE_MISSING && item->location.kind == kind &&
+            strcmp(record->stores[i].location.path, item->location.path) == 0)
+            return &record->stores[i];
+    }
+    return NULL;
+}
+
+/* A store that was moved, or copied, with what we had put there: it is on record from now on, and
+ * whether its issuer is ours to remove is known of the one that it was. Returns whether the record
+ * has changed. */
+static bool adopt(struct agent_work *work, struct store_set_item *item) {
+    struct agent_record *record = &work->record;
+    struct agent_record_store *gone = find_gone(work, item->location.kind);
+
+    if (!item->listed || item->recorded || !item->verified ||
+        (!gone && record->store_count == STORE_MAX))
+        return false;
+    item->recorded = true;
+    item->current = true;
+    item->present_since = gone ? gone->present_since : AGENT_RECORD_UNKNOWN;
+    item->issuer_found = gone && gone->issuer_found;
+    for (size_t i = 0; !gone && i < record->store_count; i++)
+        item->issuer_found |= record->stores[i].issuer_found; /* of which, nobody knows */
+    if (!gone)
+        gone = &record->stores[record->store_count++];
+    *gone = (struct agent_record_store){
+        .location = item->location,
+        .present_since = item->present_since,
+        .issuer_found = item->issuer_found,
+        .verified = true,
+    };
+    return true;
+}
+
 /* A browser may have been there without a certificate since; one that works but is not the current
  * one keeps it from that. Returns whether the record has changed. */
 static bool note_absence(
@@ -284,17 +326,20 @@ static bool replan(struct agent_work *work) {
 static enum agent_event compare(
     struct agent_work *work, const struct ours *ours, struct store_certificates *found) {
     struct agent_record *record = &work->record;
-    bool superfluous = record->old_count > 0;
+    bool again = record->old_count > 0;
     bool works = mark_verified(work, found, record->spki) != NULL;
     bool changed = false;
 
+    /* what is reported of the stores is another then, too */
+    for (size_t i = 0; i < work->set.count; i++)
+        again |= adopt(work, &work->set.items[i]);
     for (size_t i = 0; i < work->set.count; i++) {
         const char *wanted = judge_store(&work->set.items[i], &found[i], record->spki);
 
         if (wanted && (!work->wanted || strcmp(wanted, "lost") == 0))
             work->wanted = wanted;
         if (has_superfluous(&work->set.items[i], ours, &found[i]))
-            superfluous = true;
+            again = true;
         changed |= note_absence(record, &work->set.items[i], &found[i]);
     }
     changed |= replan(work);
@@ -302,7 +347,7 @@ static enum agent_event compare(
         (void)agent_work_write_record(work);
     if (!work->wanted && clock_wall_s(work->clock) >= record->renew_at)
         work->wanted = "due";
-    if (!works || !superfluous)
+    if (!works || !again)
         return AGENT_EVENT_CHECKED;
     work->record.intent = AGENT_INTENT_SUPERSEDE;
     return agent_work_write_record(work) < 0 ? AGENT_EVENT_CHECKED : AGENT_EVENT_RESUME_SUPERSEDE;

@@ -113,12 +113,27 @@ void agent_work_note_stores(struct agent_work *work) {
             work->stores_seen += store_watch_mark(&work->set.items[i].location);
 }
 
+/* All but those that are gone and that no browser reads. */
+static void report_stores(struct agent_work *work) {
+    struct agent_store_results *stores = &work->report.stores;
+    size_t count = 0;
+
+    store_set_results(&work->set, stores);
+    for (size_t i = 0; i < stores->count; i++) {
+        const struct store_set_item *item = &work->set.items[i];
+
+        if (item->listed || item->reason != REASON_STORE_MISSING)
+            stores->items[count++] = stores->items[i];
+    }
+    stores->count = count;
+}
+
 /* ---- prepare ---- */
 
 static enum agent_event fail(struct agent_work *work, enum reason reason) {
     work->report = (struct agent_report){.outcome = AGENT_OUTCOME_FAILED, .reason = reason};
     memcpy(work->report.request_id, work->request.id, sizeof work->report.request_id);
-    store_set_results(&work->set, &work->report.stores);
+    report_stores(work);
     agent_work_wipe(work);
     return AGENT_EVENT_FAILED;
 }
@@ -318,7 +333,7 @@ void agent_work_report_current(struct agent_work *work) {
     memcpy(work->report.serial, record->serial, sizeof work->report.serial);
     if (work->set.count == 0)
         store_set_list(&work->set, &work->dirs, record);
-    store_set_results(&work->set, &work->report.stores);
+    report_stores(work);
 }
 
 enum agent_event agent_work_supersede(struct agent_work *work) {
@@ -396,7 +411,7 @@ enum agent_event agent_work_remove(struct agent_work *work) {
         /* neither settings nor record: nobody has said what ours is, so nothing was looked for */
         reason = REASON_NOT_ENROLLED;
     }
-    store_set_results(&work->set, &work->report.stores);
+    report_stores(work);
     return reason == REASON_NONE ? AGENT_EVENT_GONE : not_removed(work, reason);
 }
 

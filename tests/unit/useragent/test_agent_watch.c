@@ -134,6 +134,69 @@ static void test_a_new_profile(void **state) {
     expect_in(play, ".local/share/pki/nssdb", 1);
 }
 
+static void move_in_home(struct play *play, const char *from, const char *to) {
+    char source[USER_DIRS_PATH_MAX], target[USER_DIRS_PATH_MAX];
+    const char *argv[] = {"mv", "-T", source, target, NULL};
+
+    user_dirs_join(play->dirs.home, from, source);
+    user_dirs_join(play->dirs.home, to, target);
+    run(argv);
+}
+
+static void expect_empty(struct play *play, const char *database) {
+    char path[USER_DIRS_PATH_MAX], text[8192];
+
+    user_dirs_join(play->dirs.home, database, path);
+    home_certutil("-L", path, text, sizeof text);
+    /* no line of a certificate, which ends with its trust */
+    assert_null(strstr(text, ",,"));
+    assert_null(strstr(text, "u,u,u"));
+}
+
+static void next_request(struct play *play, const char *mode, const char *request_id) {
+    play->reports = 0;
+    play->mode = mode;
+    play->request_id = request_id;
+    play_notify(play);
+    assert_true(play_until(play, has_reported));
+    settle(play);
+}
+
+/* As upgrades do it, from the older places of both families to the newer: nothing is asked for, the
+ * report names the new places, and in the end the issuer goes, too. */
+static void test_stores_move(void **state) {
+    struct play *play = *state;
+
+    REQUIRE_ROOT();
+    make_in_home(play, "nssdb", ".pki", NULL, NULL);
+    make_in_home(
+        play, "firefox/abcd.default", ".mozilla", "firefox/profiles.ini",
+        "[Profile0]\nName=default\nIsRelative=1\nPath=abcd.default\n");
+    make_in_home(play, "share/pki", ".local", NULL, NULL);
+    make_in_home(play, "", ".config", NULL, NULL);
+    enrol(play);
+    expect_in(play, ".pki/nssdb", 1);
+    expect_in(play, ".mozilla/firefox/abcd.default", 1);
+    move_in_home(play, ".pki/nssdb", ".local/share/pki/nssdb");
+    assert_true(play_until(play, has_reported));
+    settle(play);
+    play->reports = 0;
+    move_in_home(play, ".mozilla", ".config/mozilla");
+    assert_true(play_until(play, has_reported));
+    settle(play);
+    assert_string_equal(play->reported_id, "request-1");
+    assert_int_equal(play->renews, 0);
+    expect_in(play, ".local/share/pki/nssdb", 1);
+    expect_in(play, ".config/mozilla/firefox/abcd.default", 1);
+    next_request(play, "certificate", "request-2");
+    expect_in(play, ".local/share/pki/nssdb", 1);
+    expect_in(play, ".config/mozilla/firefox/abcd.default", 1);
+    next_request(play, "remove", NULL);
+    assert_string_equal(play->outcome, "removed");
+    expect_empty(play, ".local/share/pki/nssdb");
+    expect_empty(play, ".config/mozilla/firefox/abcd.default");
+}
+
 static void test_a_store_goes(void **state) {
     struct play *play = *state;
     char away[USER_DIRS_PATH_MAX];
@@ -172,10 +235,8 @@ static void test_in_idle(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_the_older_place_comes),
-        TEST(test_a_new_profile),
-        TEST(test_a_store_goes),
-        TEST(test_in_idle),
+        TEST(test_the_older_place_comes), TEST(test_a_new_profile), TEST(test_stores_move),
+        TEST(test_a_store_goes),          TEST(test_in_idle),
     };
 
     if (credential_key_harden() < 0)
