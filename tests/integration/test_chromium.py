@@ -162,6 +162,7 @@ def test_somebody_elses_certificates_stay_and_are_not_in_the_way(with_policy):
 def test_the_older_place_of_the_database_wins_until_an_upgrade_moves_it(started):
     """Chromium reads ~/.pki/nssdb where that is, even beside the newer place. Moved, the certificate comes along or anew."""
     older, newer = database(started, directory=HOME / ".pki/nssdb"), nss.Database("alice").create()
+    before = older.contents()
     manage(started)
     user = installed(started)
     with browser.Browser("alice") as chromium:
@@ -172,6 +173,7 @@ def test_the_older_place_of_the_database_wins_until_an_upgrade_moves_it(started)
     shutil.rmtree(newer.directory)
     older.directory.rename(newer.directory)
     older.directory.parent.rmdir()
+    started.device.wait_user("alice", stores=lambda stores: [store["path"] for store in stores] == [str(newer.directory)])
     with browser.Browser("alice") as chromium:
         assert chromium.visit(portal(started))[0] == "trusted"
         user = renew(started, user)
@@ -179,3 +181,6 @@ def test_the_older_place_of_the_database_wins_until_an_upgrade_moves_it(started)
         assert chromium.client_certificates() == 1
     assert newer.serials() == [user["serial"]] and len(newer.contents().keys) == 1
     assert not older.directory.parent.exists(), "never made: it would hide the newer"
+    started.server.cli("unassign", "u-alice", started.device.uuid)
+    started.device.wait_gone("alice")
+    assert newer.contents() == before
