@@ -68,6 +68,30 @@ def test_the_older_place_wins_where_it_exists(ready):
     assert len(newer.contents().ours) in (0, 1)
 
 
+def test_snaps_and_flatpaks_beside_the_distributions_own(ready):
+    """Homes as they have them; each browser gets the certificate where it looks, the others' is not touched, and all of it goes again."""
+    profiles = ["snap/firefox/common/.mozilla/firefox", ".var/app/org.mozilla.firefox/config/mozilla/firefox", ".config/mozilla/firefox"]
+    places = [f"{root}/abcd.default" for root in profiles] + [
+        ".local/share/pki/nssdb", "snap/chromium/current/.local/share/pki/nssdb", ".var/app/org.chromium.Chromium/data/pki/nssdb"]
+    thunderbird = nss.Database("alice", HOME / ".thunderbird/abcd.default").create()
+    databases = [nss.Database("alice", HOME / place) for place in places]
+    programs.run(["mkdir", "-p", "-m", "0700", HOME / "snap/chromium/7"], uid=1000)
+    programs.run(["ln", "-s", "7", HOME / "snap/chromium/current"], uid=1000)
+    for database in databases:
+        database.create()
+    for root in (*profiles, ".thunderbird"):
+        programs.run(["tee", HOME / root / "profiles.ini"], uid=1000, stdin="[Profile0]\nName=default\nIsRelative=1\nPath=abcd.default\n")
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed", stores=lambda stores: len(stores) == len(places))
+    assert sorted(store["path"] for store in user["stores"]) == sorted(str(database.directory) for database in databases)
+    for database in databases:
+        assert database.serials() == [user["serial"]] and len(database.contents().keys) == 1
+    assert not thunderbird.contents().certificates
+    ready.server.distribution("off")
+    ready.device.wait_gone("alice")
+    assert not any(database.contents().certificates or database.contents().keys for database in databases)
+
+
 def test_an_empty_older_place_counts(ready):
     programs.run(["mkdir", "-p", "-m", "0700", str(HOME / ".pki/nssdb")], uid=1000)
     ready.server.distribution("on")
