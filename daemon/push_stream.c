@@ -22,12 +22,9 @@
 
 #define PATH "/v1/events"
 #define MEDIA_TYPE "text/event-stream"
-#define RETRY_BASE_MS 100
-#define RETRY_CAP_MS (5 * 60 * 1000)
 #define DEFAULT_PING_S 30
 #define MAX_PING_S 3600
 #define DEAD_PINGS_TENTHS 25 /* 2.5 ping intervals */
-#define SETTLED_MS 10000     /* a stream that lived so long was a good one */
 #define HANDLES 2
 
 struct hint {
@@ -86,7 +83,7 @@ static void wait_and_retry(
     struct push_stream *stream, enum reason reason, int64_t floor_ms, const char *detail) {
     bool changed = stream->connected || reason != stream->reason;
     int64_t now_ms = clock_monotonic_ms(stream->options.clock);
-    if (stream->connected && now_ms - stream->connected_ms >= SETTLED_MS)
+    if (stream->connected && now_ms - stream->connected_ms >= PUSH_STREAM_SETTLED_MS)
         backoff_reset(&stream->backoff);
     stream->transfer = NULL;
     stream->connected = false;
@@ -278,8 +275,8 @@ int push_stream_new(const struct push_stream_options *options, struct push_strea
         return -ENOMEM;
     stream->options = *options;
     stream->backoff = (struct backoff){
-        .base_ms = options->retry_base_ms ? options->retry_base_ms : RETRY_BASE_MS,
-        .cap_ms = options->retry_cap_ms ? options->retry_cap_ms : RETRY_CAP_MS,
+        .base_ms = options->retry_base_ms ? options->retry_base_ms : PUSH_STREAM_RETRY_BASE_MS,
+        .cap_ms = options->retry_cap_ms ? options->retry_cap_ms : PUSH_STREAM_RETRY_CAP_MS,
     };
     sse_parser_init(&stream->parser, on_event, stream);
     uv_timer_init(options->loop, &stream->retry);

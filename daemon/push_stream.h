@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#define PUSH_STREAM_RETRY_BASE_MS 100
+#define PUSH_STREAM_RETRY_CAP_MS ((int64_t)5 * 60 * 1000)
+#define PUSH_STREAM_SETTLED_MS 10000 /* a stream that lived so long was a good one */
+
 struct push_stream;
 struct http_client;
 
@@ -22,7 +26,7 @@ struct push_stream_options {
     void (*hint)(const char *epoch, int64_t generation, void *userdata);
     void (*changed)(void *userdata); /* connected or reason */
     void *userdata;
-    int64_t retry_base_ms, retry_cap_ms; /* 0: the defaults, 100 ms and 5 min */
+    int64_t retry_base_ms, retry_cap_ms; /* 0: the defaults */
     int64_t default_ping_s;              /* until the server names its own; 0: 30 */
 };
 

@@ -16,7 +16,6 @@
 #define LOOKUP_RETRY_BASE_MS 30000
 #define LOOKUP_RETRY_CAP_MS 600000
 #define LOOKUP_RETRY_LONGEST_S (LOOKUP_RETRY_CAP_MS / 1000 + 1)
-#define SERVER_BACK_JITTER_S 3
 
 struct users {
     struct users_options options;
@@ -382,7 +381,7 @@ void users_server_back(struct users *users) {
         /* in memory only: after a restart the request is posted at once anyway */
         user->post_not_before = 0;
         user->record.due =
-            now_s(users) + (int64_t)random_below(services->random, SERVER_BACK_JITTER_S + 1);
+            now_s(users) + (int64_t)random_below(services->random, USERS_SERVER_BACK_JITTER_S + 1);
     }
     users_advance(users);
 }

@@ -5,6 +5,7 @@
 #include "daemon/user.h"
 
 #define USERS_MAX 1024
+#define USERS_SERVER_BACK_JITTER_S 3
 
 struct users;
 

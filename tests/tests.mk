@@ -5,6 +5,7 @@ PROGRAM_LIBS_ipc := $(LIBIPC) $(LIBCOMMON)
 PROGRAM_LIBS_ctl := $(LIBCTL) $(LIBIPC) $(LIBCOMMON)
 PROGRAM_LIBS_daemon := $(LIBDAEMON) $(LIBIPC) $(LIBCOMMON)
 PROGRAM_LIBS_useragent := $(LIBUSERAGENT) $(LIBIPC) $(LIBCOMMON)
+PROGRAM_LIBS_fleet := $(LIBUSERAGENT) $(LIBDAEMON) $(LIBIPC) $(LIBCOMMON)
 PROGRAM_LIBS_server := $(LIBSERVER) $(LIBCOMMON)
 
 CERTIFICATION_PROGRAMS := $(BUILD)/certification/service $(BUILD)/certification/client
@@ -17,7 +18,8 @@ $$(BUILD)/unit/$(1)/%: $$(BUILD)/obj/tests/unit/$(1)/%.o $$(PROGRAM_LIBS_$(1))
 	@mkdir -p $$(@D)
 	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(call pkg,--libs,cmocka)
 endef
-$(foreach layer,common ipc ctl daemon useragent server,$(eval $(call unit_rule,$(layer))))
+LIBS_fleet = $(LIBS_daemon)
+$(foreach layer,common ipc ctl daemon useragent fleet server,$(eval $(call unit_rule,$(layer))))
 
 # both sides of a local round trip, for bench.py
 IPC_BENCH_SRC := $(sort $(wildcard tests/bench/ipc_bench*.c))

@@ -208,7 +208,8 @@ static void arm_wall_timer(struct agent *agent) {
 
     if (agent->state == AGENT_IDLE && agent->jobs == 0 &&
         (!agent->wanted || agent_calls_may_renew(agent)))
-        wake = renewal_wake_at(&agent->renewal, agent->wanted != NULL);
+        wake = renewal_wake_at(
+            &agent->renewal, clock_wall_s(agent->options.clock), agent->wanted != NULL);
     if (wake == agent->wall_armed)
         return;
     if (wall_timer_set(agent->wall_timer, wake) >= 0)

@@ -12,9 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A clock this far before the last installation was set back since; a plan made this far before the
- * certificate's beginning was made by a clock that was behind. */
-#define CLOCK_TOLERANCE_S 3600
 /* Where nobody has said when to renew (no settings yet): two thirds of the life. */
 #define DEFAULT_RENEW_NUMERATOR 2
 #define DEFAULT_RENEW_DENOMINATOR 3
@@ -305,19 +302,13 @@ static bool has_superfluous(
            (item->ops->count(item->store, ours, &counts, &ignored) >= 0 && counts.orphans > 0);
 }
 
-/* The clock was set back behind the installation; or it was behind the server's when the plan was
- * made, and is right now (each morning, where a battery is dead: a plan of the past would be
- * overdue each time); or the server has changed the age at which to renew. */
+/* The clock has jumped, or the server has changed the age at which to renew. */
 static bool replan(struct agent_work *work) {
     struct agent_record *record = &work->record;
-    int64_t now = clock_wall_s(work->clock);
 
-    if (record->installed_at > now + CLOCK_TOLERANCE_S)
-        record->installed_at = now;
-    else if (
-        record->installed_at < record->not_before - CLOCK_TOLERANCE_S && now >= record->not_before)
-        record->installed_at = record->not_before;
-    else if (renew_after(work) == record->renew_after_s)
+    if (!renewal_correct_installed(
+            clock_wall_s(work->clock), record->not_before, &record->installed_at) &&
+        renew_after(work) == record->renew_after_s)
         return false;
     agent_work_plan_renewal(work);
     return true;

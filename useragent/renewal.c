@@ -3,6 +3,7 @@
 
 #define JITTER_PERCENT 10
 #define LATEST_PERCENT 90 /* of the certificate's life */
+#define CLOCK_TOLERANCE_S 3600
 
 void renewal_init(struct renewal *renewal) {
     *renewal = (struct renewal){
@@ -30,6 +31,16 @@ int64_t renewal_draw(
     return due;
 }
 
+bool renewal_correct_installed(int64_t now_s, int64_t not_before_s, int64_t *installed_s) {
+    if (*installed_s > now_s + CLOCK_TOLERANCE_S)
+        *installed_s = now_s;
+    else if (*installed_s < not_before_s - CLOCK_TOLERANCE_S && now_s >= not_before_s)
+        *installed_s = not_before_s;
+    else
+        return false;
+    return true;
+}
+
 void renewal_plan(struct renewal *renewal, int64_t due_s) {
     renewal->due_s = due_s;
 }
@@ -38,12 +49,15 @@ bool renewal_is_due(const struct renewal *renewal, int64_t now_s) {
     return renewal->due_s > 0 && now_s >= renewal->due_s;
 }
 
-bool renewal_may_ask(const struct renewal *renewal, int64_t now_s) {
-    /* the longest wait that renewal_asked() ever sets; more than that means that the clock was set
-     * back */
+/* More than the longest wait that renewal_asked() ever sets means that the clock was set back. */
+static int64_t allowed_from(const struct renewal *renewal, int64_t now_s) {
     const int64_t longest = 2 * RENEWAL_MAX_INTERVAL_S + RENEWAL_MIN_INTERVAL_S;
 
-    return now_s >= renewal->not_before_s || renewal->not_before_s - now_s > longest;
+    return renewal->not_before_s - now_s > longest ? 0 : renewal->not_before_s;
+}
+
+bool renewal_may_ask(const struct renewal *renewal, int64_t now_s) {
+    return now_s >= allowed_from(renewal, now_s);
 }
 
 void renewal_asked(
@@ -78,12 +92,12 @@ void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s) {
     backoff_reset(&renewal->backoff);
 }
 
-int64_t renewal_wake_at(const struct renewal *renewal, bool wanted) {
-    int64_t wake = renewal->due_s;
+int64_t renewal_wake_at(const struct renewal *renewal, int64_t now_s, bool wanted) {
+    const int64_t allowed = allowed_from(renewal, now_s);
 
     if (wanted)
-        return renewal->not_before_s > 0 ? renewal->not_before_s : 1;
-    if (wake == 0)
+        return allowed > 0 ? allowed : 1;
+    if (renewal->due_s == 0)
         return 0;
-    return wake > renewal->not_before_s ? wake : renewal->not_before_s;
+    return renewal->due_s > allowed ? renewal->due_s : allowed;
 }

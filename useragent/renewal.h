@@ -29,6 +29,13 @@ int64_t renewal_draw(
     int64_t installed_s, int64_t renew_after_s, int64_t not_before_s, int64_t not_after_s,
     const struct random_source *random);
 
+/** Whether the moment of the installation is not to be believed, by a clock of now: it lies ahead,
+ * so that the clock was set back since; or before the certificate's beginning, so that the clock
+ * was behind then, and is right now (each morning, where a battery is dead: a plan of the past
+ * would be overdue each time). If so, *installed_s is the nearest moment that is, and the draw is
+ * to be made again. */
+bool renewal_correct_installed(int64_t now_s, int64_t not_before_s, int64_t *installed_s);
+
 /** A certificate was installed, or found in the record. */
 void renewal_plan(struct renewal *renewal, int64_t due_s);
 
@@ -57,4 +64,4 @@ void renewal_succeeded(struct renewal *renewal, int64_t now_s, int64_t due_s);
 
 /** The wall second to wake up at: the due moment, or the next allowed one where it is past; 0:
  * none. `wanted`: a request is wanted for another reason. */
-int64_t renewal_wake_at(const struct renewal *renewal, bool wanted);
+int64_t renewal_wake_at(const struct renewal *renewal, int64_t now_s, bool wanted);

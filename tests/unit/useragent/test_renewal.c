@@ -71,11 +71,11 @@ static void test_due(void **state) {
     (void)state;
     renewal_init(&renewal);
     assert_false(renewal_is_due(&renewal, NOW));
-    assert_int_equal(renewal_wake_at(&renewal, false), 0);
+    assert_int_equal(renewal_wake_at(&renewal, NOW, false), 0);
     renewal_plan(&renewal, NOW);
     assert_false(renewal_is_due(&renewal, NOW - 1));
     assert_true(renewal_is_due(&renewal, NOW));
-    assert_int_equal(renewal_wake_at(&renewal, false), NOW);
+    assert_int_equal(renewal_wake_at(&renewal, NOW, false), NOW);
 }
 
 static void test_never_twice_at_once(void **state) {
@@ -91,7 +91,7 @@ static void test_never_twice_at_once(void **state) {
         assert_true(renewal.not_before_s >= now + RENEWAL_MIN_INTERVAL_S);
         assert_true(
             renewal.not_before_s <= now + RENEWAL_MAX_INTERVAL_S + RENEWAL_MIN_INTERVAL_S + 1);
-        now = renewal_wake_at(&renewal, true);
+        now = renewal_wake_at(&renewal, now, true);
         assert_true(now > last);
         assert_true(renewal_may_ask(&renewal, now));
         last = now;
@@ -118,6 +118,37 @@ static void test_clock_set_back_does_not_hold_up(void **state) {
     renewal_init(&renewal);
     renewal_asked(&renewal, NOW, 0, &random_system);
     assert_true(renewal_may_ask(&renewal, NOW - 365 * DAY));
+    assert_int_equal(renewal_wake_at(&renewal, NOW - 365 * DAY, true), 1);
+    /* nor does the moment of the last success, by the clock of then */
+    renewal_succeeded(&renewal, NOW, NOW + 14 * DAY);
+    renewal_plan(&renewal, NOW - 351 * DAY);
+    assert_int_equal(renewal_wake_at(&renewal, NOW - 365 * DAY, false), NOW - 351 * DAY);
+    assert_true(renewal_may_ask(&renewal, NOW - 351 * DAY));
+}
+
+static void test_jumps_of_the_clock_correct_the_installation(void **state) {
+    const struct {
+        int64_t now_s, not_before_s, installed_s, corrected_s;
+    } cases[] = {
+        {NOW, NOW - DAY, NOW - DAY, NOW - DAY},
+        {NOW, NOW - DAY, NOW + 3600, NOW + 3600}, /* a little is no jump */
+        {NOW, NOW - DAY, NOW + 3601, NOW},
+        {NOW, NOW - DAY, NOW + 365 * DAY, NOW},
+        {NOW, NOW - DAY, NOW - 365 * DAY, NOW - DAY},
+        {NOW, NOW - DAY, NOW - DAY - 3600, NOW - DAY - 3600},
+        {NOW - 365 * DAY, NOW, NOW - 365 * DAY, NOW - 365 * DAY}, /* behind, still */
+        {NOW, 0, NOW - 365 * DAY, NOW - 365 * DAY},               /* of an unknown beginning */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t installed = cases[i].installed_s;
+        bool corrected =
+            renewal_correct_installed(cases[i].now_s, cases[i].not_before_s, &installed);
+
+        assert_int_equal(installed, cases[i].corrected_s);
+        assert_int_equal(corrected, cases[i].corrected_s != cases[i].installed_s);
+    }
 }
 
 static void test_success_starts_anew(void **state) {
@@ -130,7 +161,7 @@ static void test_success_starts_anew(void **state) {
     renewal_succeeded(&renewal, NOW, NOW + 14 * DAY);
     assert_false(renewal_may_ask(&renewal, NOW));
     assert_true(renewal_may_ask(&renewal, NOW + RENEWAL_MIN_INTERVAL_S));
-    assert_int_equal(renewal_wake_at(&renewal, false), NOW + 14 * DAY);
+    assert_int_equal(renewal_wake_at(&renewal, NOW, false), NOW + 14 * DAY);
     assert_int_equal(renewal.backoff.attempt, 0);
 }
 
@@ -154,6 +185,7 @@ int main(void) {
         cmocka_unit_test(test_never_twice_at_once),
         cmocka_unit_test(test_too_soon_is_obeyed),
         cmocka_unit_test(test_clock_set_back_does_not_hold_up),
+        cmocka_unit_test(test_jumps_of_the_clock_correct_the_installation),
         cmocka_unit_test(test_success_starts_anew),
         cmocka_unit_test(test_postponed_is_spread_over_hours),
     };
