@@ -29,12 +29,13 @@
 
 struct hint {
     const char *epoch;
-    int64_t generation, ping_s;
+    int64_t generation, splay_s, ping_s;
 };
 
 static const struct json_field hint_fields[] = {
     JSON_FIELD(struct hint, epoch, "epoch", JSON_FIELD_STRING, true, 36, 36),
     JSON_FIELD(struct hint, generation, "generation", JSON_FIELD_INT, true, 0, INT64_MAX),
+    JSON_FIELD(struct hint, splay_s, "splay_s", JSON_FIELD_INT, false, 0, INT64_MAX),
     JSON_FIELD(struct hint, ping_s, "ping_s", JSON_FIELD_INT, false, 1, INT64_MAX),
 };
 
@@ -50,6 +51,7 @@ struct push_stream {
     struct http_transfer *transfer;
     struct sse_parser parser;
     struct backoff backoff;
+    int64_t base_ms; /* of the back-off, where the server names no splay */
     enum reason reason;
     bool connected;
     uint64_t lines; /* the parser's count when the watchdog was set */
@@ -129,6 +131,8 @@ static void on_event(const struct sse_event *event, void *userdata) {
         return;
     memcpy(stream->epoch, hint.epoch, sizeof(stream->epoch));
     stream->generation = hint.generation;
+    stream->backoff.base_ms =
+        push_stream_first_wait_ms(hint.splay_s, stream->base_ms, stream->backoff.cap_ms);
     if (hint.ping_s > 0)
         stream->ping_s = hint.ping_s > MAX_PING_S ? MAX_PING_S : hint.ping_s;
 }
@@ -278,6 +282,7 @@ int push_stream_new(const struct push_stream_options *options, struct push_strea
         .base_ms = options->retry_base_ms ? options->retry_base_ms : PUSH_STREAM_RETRY_BASE_MS,
         .cap_ms = options->retry_cap_ms ? options->retry_cap_ms : PUSH_STREAM_RETRY_CAP_MS,
     };
+    stream->base_ms = stream->backoff.base_ms;
     sse_parser_init(&stream->parser, on_event, stream);
     uv_timer_init(options->loop, &stream->retry);
     uv_timer_init(options->loop, &stream->watchdog);

@@ -1,6 +1,8 @@
 /* The push channel: one Server-Sent-Events stream, kept open for ever. What comes is a hint to
  * fetch the desired state, nothing more. A stream that completes no line for 2.5 ping intervals is
- * dead; any end is a disconnect, and is followed by a new connection after full jitter. */
+ * dead; any end is a disconnect, and is followed by a new connection after full jitter: at first
+ * within 100 ms, or within the splay that the last event named, so that a large fleet does not come
+ * back all at once to a server that was only restarted. */
 #pragma once
 
 #include "common/clock.h"
@@ -29,6 +31,13 @@ struct push_stream_options {
     int64_t retry_base_ms, retry_cap_ms; /* 0: the defaults */
     int64_t default_ping_s;              /* until the server names its own; 0: 30 */
 };
+
+/** The longest first wait after a disconnect, at least `base_ms` and at most `cap_ms`; `splay_s` (≥
+ * 0): the server's, which grows with its fleet. */
+static inline int64_t push_stream_first_wait_ms(int64_t splay_s, int64_t base_ms, int64_t cap_ms) {
+    int64_t splay_ms = splay_s < cap_ms / 1000 ? splay_s * 1000 : cap_ms;
+    return splay_ms > base_ms ? splay_ms : base_ms;
+}
 
 /** Returns 0 or a negative errno. */
 int push_stream_new(const struct push_stream_options *options, struct push_stream **ret);

@@ -25,7 +25,9 @@ struct fixture {
     struct http_client *client;
     struct push_stream *stream;
     struct clock_source clock;
-    int64_t wall_offset_s;
+    struct random_source random;
+    bool draws_fixed;
+    int64_t wall_offset_s, cap_ms;
     char url[64];
     bool closed;
 
@@ -75,6 +77,46 @@ static int64_t real_monotonic_ms(void *userdata) {
     return clock_monotonic_ms(&clock_system);
 }
 
+/* The system's numbers, or always the same. */
+static int maybe_fixed(void *ret, size_t size, void *userdata) {
+    if (!((struct fixture *)userdata)->draws_fixed)
+        return random_system.bytes(ret, size, NULL);
+    memset(ret, 0xff, size);
+    return 0;
+}
+
+static void longest_timer(uv_handle_t *handle, void *userdata) {
+    int64_t *longest_ms = userdata;
+    if (handle->type != UV_TIMER || !uv_is_active(handle))
+        return;
+    int64_t due_ms = (int64_t)uv_timer_get_due_in((uv_timer_t *)handle);
+    if (due_ms > *longest_ms)
+        *longest_ms = due_ms;
+}
+
+static void open_stream(struct fixture *f) {
+    f->random = (struct random_source){maybe_fixed, f};
+    const struct push_stream_options options = {
+        .loop = &f->loop,
+        .clock = &f->clock,
+        .random = &f->random,
+        .hint = on_hint,
+        .changed = on_changed,
+        .userdata = f,
+        .retry_base_ms = 1,
+        .retry_cap_ms = f->cap_ms,
+        .default_ping_s = 1,
+    };
+    assert_int_equal(push_stream_new(&options, &f->stream), 0);
+}
+
+static void reopen(struct fixture *f) {
+    bool closed = false;
+    push_stream_close(f->stream, peer_set_true, &closed);
+    peer_run_until(&f->loop, &closed);
+    open_stream(f);
+}
+
 static int set_up(void **state) {
     struct fixture *f = calloc(1, sizeof(*f));
     uv_loop_init(&f->loop);
@@ -86,18 +128,8 @@ static int set_up(void **state) {
     f->clock = (struct clock_source){shifted_wall_s, real_monotonic_ms, f};
     const struct http_client_options client = {.loop = &f->loop, .ca_pin = f->pin};
     assert_int_equal(http_client_new(&client, &f->client), 0);
-    const struct push_stream_options options = {
-        .loop = &f->loop,
-        .clock = &f->clock,
-        .random = &random_system,
-        .hint = on_hint,
-        .changed = on_changed,
-        .userdata = f,
-        .retry_base_ms = 1,
-        .retry_cap_ms = 20,
-        .default_ping_s = 1,
-    };
-    assert_int_equal(push_stream_new(&options, &f->stream), 0);
+    f->cap_ms = 20;
+    open_stream(f);
     *state = f;
     return 0;
 }
@@ -244,6 +276,30 @@ static void what_is_no_stream(void **state) {
     expect_reason(f, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", REASON_SERVER_ERROR);
 }
 
+/* The first wait after an end, with a fixed draw; a short one may be over, and the stream open. */
+static int64_t first_wait_ms(struct fixture *f, const char *script) {
+    int64_t longest_ms = 0;
+    const int before = f->changes;
+    f->draws_fixed = true;
+    play(f, script, 0, true);
+    RUN_UNTIL(f->changes >= before + 2); /* open, and ended */
+    f->draws_fixed = false;
+    uv_walk(&f->loop, longest_timer, &longest_ms);
+    return longest_ms;
+}
+
+static void a_large_fleet_comes_back_over_its_splay(void **state) {
+    struct fixture *f = *state;
+#define EVENT(splay_) STREAM "data: {\"epoch\":\"" EPOCH "\",\"generation\":1," splay_ "}\n\n"
+    f->cap_ms = 300000;
+    reopen(f);
+    assert_in_range(first_wait_ms(f, EVENT("\"splay_s\":0")), 0, 9999);
+    assert_in_range(first_wait_ms(f, EVENT("\"splay_s\":100")), 10000, 100000);
+    assert_in_range(first_wait_ms(f, EVENT("\"splay_s\":86400")), 100001, 300000);
+    assert_in_range(first_wait_ms(f, EVENT("\"ping_s\":1")), 0, 9999);
+#undef EVENT
+}
+
 static void a_sleep_of_the_machine_renews_the_stream(void **state) {
     struct fixture *f = *state;
     play(f, STREAM "data: {\"epoch\":\"" EPOCH "\",\"generation\":1,\"ping_s\":600}\n\n", 0, false);
@@ -271,6 +327,7 @@ int main(void) {
         TEST(a_line_without_an_end_is_cut),
         TEST(every_end_is_a_disconnect),
         TEST(what_is_no_stream),
+        TEST(a_large_fleet_comes_back_over_its_splay),
         TEST(a_sleep_of_the_machine_renews_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

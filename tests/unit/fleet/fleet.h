@@ -47,7 +47,7 @@ struct fleet {
     size_t heap[FLEET_SIZE]; /* the earliest device first */
     int64_t now_ms;          /* true time; the devices' clocks are so far ahead of it: */
     int64_t ahead_s;
-    int64_t splay_s;
+    int64_t splay_s, event_splay_s; /* in the desired state; in the last event */
     bool server_up, installation_fails;
     unsigned rate, served; /* requests a second; in the second `served_s` */
     int64_t served_s;
@@ -325,6 +325,8 @@ static void fleet_server(bool up) {
         struct fleet_device *device = &fleet.devices[i];
         if (device->connected && fleet.now_ms - device->connected_ms >= PUSH_STREAM_SETTLED_MS)
             backoff_reset(&device->push);
+        device->push.base_ms = push_stream_first_wait_ms(
+            fleet.event_splay_s, PUSH_STREAM_RETRY_BASE_MS, PUSH_STREAM_RETRY_CAP_MS);
         device->connected = false;
         device->push_due_ms = fleet.now_ms + backoff_next(&device->push, &virtual_random, 0);
     }

@@ -101,6 +101,26 @@ static void an_outage_in_the_first_wave(void **unused) {
     assert_true(fleet_peak(fleet.connects, HOUR / 2, HOUR) < even * 4);
 }
 
+/* The server is only restarted: all come back over the splay that it names, not in one second. */
+static void a_restart_of_the_server(void **unused) {
+    (void)unused;
+    const unsigned rate =
+        1000; /* what the server takes for its splay unless it is told otherwise */
+    const int64_t splay_s = FLEET_SIZE * 10 / (rate * 7); /* server/fleet.c: fleet_splay_for() */
+    fleet_make(FLEET_SIZE, rate);
+    fleet_give_all();
+    fleet.event_splay_s = splay_s;
+    fleet_run(DAY);
+    fleet_count();
+    fleet_server(false);
+    fleet_run(1);
+    fleet_server(true);
+    fleet_run(HOUR);
+    assert_true(fleet_sum(fleet.connects, 0, 1) < FLEET_SIZE / 4);
+    assert_true(fleet_peak(fleet.connects, 1, HOUR) < rate * 3 / 2);
+    assert_in_range(fleet_sum(fleet.connects, 1, HOUR), FLEET_SIZE, FLEET_SIZE + 100);
+}
+
 /* Distribution is switched on: nobody is told to wait longer than the server needs for all. */
 static void the_first_distribution_is_splayed(void **unused) {
     (void)unused;
@@ -228,6 +248,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_fleet_from_one_image_spreads),
         TEST(an_outage_in_the_first_wave),
+        TEST(a_restart_of_the_server),
         TEST(the_first_distribution_is_splayed),
         TEST(an_outage_in_the_middle_of_the_first_distribution),
         TEST(restarts_change_no_plan),
