@@ -773,6 +773,35 @@ static void signing_has_four_outcomes(void **state) {
     assert_int_equal(f->reason, REASON_BUNDLE_INVALID);
 }
 
+static void what_the_server_orders_and_what_it_leaves_out(void **state) {
+    struct fixture *f = *state;
+    char now[HTTP_DATE_SIZE], then[HTTP_DATE_SIZE];
+    get_going(f);
+    snprintf(f->server->fault_headers, sizeof(f->server->fault_headers), "Retry-After: 7200\r\n");
+    sign(f, FAULT_202);
+    assert_int_equal(f->retry_after_ms, 7200 * 1000);
+    snprintf(f->server->fault_headers, sizeof(f->server->fault_headers), "Retry-After: 86400\r\n");
+    sign(f, FAULT_503);
+    assert_int_equal(f->retry_after_ms, 6 * 3600 * 1000);
+    /* a date counts from the server's own, here in another year */
+    http_date_format(1000000000, now);
+    http_date_format(1000007200, then);
+    snprintf(
+        f->server->fault_headers, sizeof(f->server->fault_headers),
+        "Date: %s\r\nRetry-After: %s\r\n", now, then);
+    sign(f, FAULT_503);
+    assert_int_equal(f->outcome, SIGN_RETRY);
+    assert_int_equal(f->retry_after_ms, 7200 * 1000);
+    snprintf(f->server->fault_headers, sizeof(f->server->fault_headers), "X-None: 1\r\n");
+    sign(f, FAULT_503);
+    assert_int_equal(f->retry_after_ms, 0);
+    sign(f, FAULT_HALF);
+    assert_int_equal(f->outcome, SIGN_RETRY);
+    assert_int_equal(f->reason, REASON_SERVER_UNREACHABLE);
+    sign(f, FAULT_401);
+    assert_int_equal(f->outcome, SIGN_REFUSED);
+}
+
 static void signing_is_bounded_and_cancelled(void **state) {
     struct fixture *f = *state;
     int other;
@@ -898,6 +927,7 @@ int main(void) {
         TEST(it_is_probed_and_told_as_facts),
         TEST(a_repair_hurries_a_failed_renewal_once),
         TEST(signing_has_four_outcomes),
+        TEST(what_the_server_orders_and_what_it_leaves_out),
         TEST(signing_is_bounded_and_cancelled),
         TEST(reports_outlive_the_daemon),
         TEST(reports_are_bounded_and_unique),
