@@ -97,6 +97,11 @@ static bool is_wanted(const struct user *user, const struct user_record *record)
            !user_account_changed(user);
 }
 
+bool user_is_undecided(const struct user *user) {
+    return user->problem == REASON_NONE && !user->record.held && !user->orders->held &&
+           (!user->orders->state || (user->listed && user->account == ACCOUNT_UNVERIFIED));
+}
+
 bool user_is_wanted(const struct user *user) {
     return is_wanted(user, &user->record);
 }

@@ -140,6 +140,10 @@ bool user_serves(const struct user *user, int64_t uid);
 /** Whether the account behind the assignment is another than the pinned one. */
 bool user_account_changed(const struct user *user);
 
+/** Whether it cannot be said yet: the desired state has not come since the start, or the account
+ * has not been looked up. Nothing is refused for that. */
+bool user_is_undecided(const struct user *user);
+
 /** Whether the user is to have a certificate, account and all. */
 bool user_is_wanted(const struct user *user);
 

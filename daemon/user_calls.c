@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define STORAGE_RETRY_S 30
+#define UNDECIDED_RETRY_S 1
 
 static bool is_open(const struct user *user) {
     enum user_state state = user->record.state;
@@ -86,7 +87,11 @@ static bool submit(
         return false;
     }
     if (!user_is_wanted(user) && record->state == USER_REQUESTED) {
-        *ret = refused(user_view_reason(user));
+        /* after a start the agent may be here before the state is: a refusal would end its request
+         */
+        *ret = user_is_undecided(user)
+                   ? (struct user_answer){.kind = ANSWER_RETRY, .retry_after_s = UNDECIDED_RETRY_S}
+                   : refused(user_view_reason(user));
         return false;
     }
     int r = user_signing_check_csr(

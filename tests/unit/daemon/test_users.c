@@ -132,6 +132,37 @@ static void a_restart_while_refused_and_waiting(void **unused) {
     expect_state(1000, USER_REQUESTED);
 }
 
+/* An agent that is there again first, with its key in hand, is told to wait: a refusal would be the
+ * end of the request for it. */
+static void a_submit_before_the_state_is_known(void **unused) {
+    (void)unused;
+    alice();
+    expect_state(1000, USER_REQUESTED);
+    world_stop();
+    world_start();
+    world_settle();
+    world_submit(1000, NULL);
+    assert_int_equal(world.answer.kind, ANSWER_RETRY);
+    assert_true(world.answer.retry_after_s > 0);
+    expect_state(1000, USER_REQUESTED);
+    world_lookup_error = -EAGAIN; /* the state is known, but not yet whose account it is */
+    users_set_state(world.users, &world.state);
+    world_settle();
+    world_submit(1000, NULL);
+    assert_int_equal(world.answer.kind, ANSWER_RETRY);
+    world_lookup_error = 0;
+}
+
+static void a_submit_while_paused_is_refused(void **unused) {
+    (void)unused;
+    alice();
+    world.state.distribution = DISTRIBUTION_PAUSED;
+    world_say();
+    expect_state(1000, USER_REQUESTED);
+    world_submit(1000, NULL);
+    assert_int_equal(world.answer.kind, ANSWER_REFUSED);
+}
+
 static void a_refusal_under_an_older_state_does_not_stop(void **unused) {
     (void)unused;
     alice();
@@ -776,6 +807,8 @@ int main(void) {
         TEST(installed_and_removed),
         TEST(a_restart_at_every_state),
         TEST(a_restart_while_refused_and_waiting),
+        TEST(a_submit_before_the_state_is_known),
+        TEST(a_submit_while_paused_is_refused),
         TEST(a_refusal_under_an_older_state_does_not_stop),
         TEST(a_removal_names_what_was_delivered_last),
         TEST(a_removal_that_fails_says_why_and_goes_on),
