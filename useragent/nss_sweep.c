@@ -149,18 +149,41 @@ static bool is_unneeded_issuer(struct sweep *sweep, const struct nss_certificate
     return true;
 }
 
-static int sweep_issuers(
-    struct nss_session *session, const struct ours *ours, enum reason *ret_reason) {
+/* One pass; *ret_removed counts what was (to be) deleted. */
+static int issuers_pass(
+    struct nss_session *session, const struct ours *ours, unsigned *ret_removed,
+    enum reason *ret_reason) {
     struct sweep sweep;
+    unsigned removed = 0;
     int r = sweep_read(&sweep, session, ours, ret_reason);
 
     if (r < 0)
         return r;
-    for (size_t i = 0; r >= 0 && i < sweep.certificates.count; i++)
-        if (is_unneeded_issuer(&sweep, &sweep.certificates.items[i]))
-            r = delete_certificate(&sweep, &sweep.certificates.items[i], ret_reason);
+    for (size_t i = 0; r >= 0 && i < sweep.certificates.count; i++) {
+        if (!is_unneeded_issuer(&sweep, &sweep.certificates.items[i]))
+            continue;
+        r = delete_certificate(&sweep, &sweep.certificates.items[i], ret_reason);
+        removed++;
+    }
     sweep_deinit(&sweep);
+    if (r >= 0)
+        *ret_removed = removed;
     return r;
+}
+
+/* Looked for again, as the leaves are: on a full disk NSS says that it deleted what is still there.
+ */
+static int sweep_issuers(
+    struct nss_session *session, const struct ours *ours, enum reason *ret_reason) {
+    unsigned removed = 0;
+    int r = issuers_pass(session, ours, &removed, ret_reason);
+
+    if (r >= 0 && removed > 0)
+        r = issuers_pass(session, ours, &removed, ret_reason);
+    if (r < 0 || removed == 0)
+        return r;
+    *ret_reason = REASON_STORE_VERIFY;
+    return -EBADMSG;
 }
 
 /* One pass; *ret_removed counts what was (to be) deleted. */
