@@ -34,4 +34,5 @@
 #define MSG_INTERNAL "4d1d407c8a4845b9913fa8e5d509fe63" /* something that should not happen */
 #define MSG_CLOCK "a1922180397c4fbd9402a372b2a13aee" /* the clock disagrees with the server's, or agrees again */
 #define MSG_IDENTITY "683c0656d57842c4b610a44f787738bb" /* the device's identity cannot be used */
+#define MSG_RETENTION "cfb04732ad9346c7bd3606fe017abf1d" /* the server forgot what expired long ago */
 #define MSG_REPORT "2bad44c8e7f64fab8ac88e259faa212d" /* a report was dropped or is refused by the server */

@@ -70,6 +70,7 @@ CREATE TABLE certificates (
 CREATE INDEX certificates_owner ON certificates (device, user_id, state);
 CREATE INDEX certificates_age ON certificates (device, user_id, issued_at);
 CREATE INDEX certificates_state ON certificates (kind, state);
+CREATE INDEX certificates_expiry ON certificates (not_after); -- what is forgotten
 
 -- What administrators did: appended to, never changed.
 CREATE TABLE audit (

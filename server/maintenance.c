@@ -7,6 +7,7 @@
 #include "server/ca.h"
 #include "server/certificate.h"
 #include "server/installation.h"
+#include "server/retention.h"
 #include "server/server.h"
 #include "server/tls.h"
 
@@ -14,12 +15,13 @@
 
 #define INTERVAL_S 60
 #define TLS_INTERVAL_S 3600
+#define FORGETTING_INTERVAL_S 600
 
 struct maintenance {
     struct server *server;
     SSL_CTX *devices_tls, *portal_tls;
     struct event *timer;
-    int64_t tls_due_s;
+    int64_t tls_due_s, forgetting_due_s;
 };
 
 /* --- superseded certificates whose grace is over: the status counts them as revoked already, the
@@ -60,6 +62,46 @@ static void sweep_superseded(struct server *server, int64_t now_s) {
         free(sweep);
 }
 
+/* --- records of what is over --- */
+
+struct forgetting {
+    int64_t now_s, keep_s;
+    int gone;
+};
+
+static int run_forgetting(struct db *db, void *data) {
+    struct forgetting *forgetting = data;
+    forgetting->gone = retention_forget(db, forgetting->now_s, forgetting->keep_s);
+    return forgetting->gone < 0 ? forgetting->gone : 0;
+}
+
+static void forgetting_done(int result, void *data) {
+    struct forgetting *forgetting = data;
+    if (result >= 0 && forgetting->gone > 0)
+        log_event(
+            LOG_LEVEL_INFO, MSG_RETENTION,
+            "Records of expired certificates and tokens were deleted; [issue] keep_expired says "
+            "when.",
+            LOG_NUMBER("COUNT", forgetting->gone));
+    free(forgetting);
+}
+
+/* In small portions, so that the writer's other work need not wait. */
+static void forget_expired(struct maintenance *maintenance, int64_t now_s) {
+    if (now_s < maintenance->forgetting_due_s)
+        return;
+    struct forgetting *forgetting = malloc(sizeof(*forgetting));
+    if (!forgetting)
+        return;
+    *forgetting =
+        (struct forgetting){.now_s = now_s, .keep_s = maintenance->server->config.keep_expired_s};
+    const struct db_job job = {.run = run_forgetting, .done = forgetting_done, .data = forgetting};
+    if (db_writer_submit(maintenance->server->writer, &job) < 0)
+        free(forgetting);
+    else
+        maintenance->forgetting_due_s = now_s + FORGETTING_INTERVAL_S;
+}
+
 /* --- the listeners' certificate --- */
 
 static void renew_tls(struct maintenance *maintenance, int64_t now_s) {
@@ -93,6 +135,7 @@ static void on_timer(evutil_socket_t fd, short what, void *userdata) {
     struct maintenance *maintenance = userdata;
     int64_t now_s = clock_wall_s(maintenance->server->clock);
     sweep_superseded(maintenance->server, now_s);
+    forget_expired(maintenance, now_s);
     renew_tls(maintenance, now_s);
 }
 

@@ -1,4 +1,5 @@
-/* What a running server does by itself: ends graces, renews the listeners' certificate. */
+/* What a running server does by itself: ends graces, forgets what expired long ago, renews
+ * the listeners' certificate. */
 #pragma once
 
 #include <openssl/ssl.h>

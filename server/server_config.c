@@ -41,6 +41,7 @@ static const struct config_key keys[] = {
     DURATION("issue", "superseded_grace", superseded_grace_s, 0, 30 * DAY, "write 0s to 30d"),
     DURATION(
         "issue", "expired_device_grace", expired_device_grace_s, 0, 730 * DAY, "write 0s to 730d"),
+    DURATION("issue", "keep_expired", keep_expired_s, 0, 3650 * DAY, "write 0s to 3650d"),
     KEY("issue", "hourly_limit", CONFIG_INT, hourly_limit, .minimum = 1, .maximum = 1000000,
         .help = "write how many certificates one user on one device may get in an hour"),
     DURATION("push", "ping", ping_s, 1, 3600, "write 1s to 1h"),
@@ -65,6 +66,7 @@ int server_config_init(struct server_config *ret) {
         .key_type = KEY_TYPE_P256,
         .superseded_grace_s = DAY,
         .expired_device_grace_s = 180 * DAY,
+        .keep_expired_s = 180 * DAY,
         .hourly_limit = 600,
         .ping_s = 30,
         .rate = 1000,

@@ -12,7 +12,7 @@ struct server_config {
     /* [issue], seconds */
     int64_t user_lifetime_s, renew_after_s, device_lifetime_s;
     int key_type; /* enum key_type */
-    int64_t superseded_grace_s, expired_device_grace_s;
+    int64_t superseded_grace_s, expired_device_grace_s, keep_expired_s;
     int64_t hourly_limit; /* certificates of one user on one device */
     /* [push] */
     int64_t ping_s;

@@ -50,6 +50,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config.renew_after_s, 14 * DAY);
     assert_int_equal(config.device_lifetime_s, 90 * DAY);
     assert_int_equal(config.superseded_grace_s, DAY);
+    assert_int_equal(config.keep_expired_s, 180 * DAY);
     assert_int_equal(config.expired_device_grace_s, 180 * DAY);
     assert_int_equal(config.ping_s, 30);
     assert_int_equal(config.rate, 1000);
@@ -65,7 +66,7 @@ static void test_every_key(void **state) {
         "[listen]\ndevices = [::]:1\nportal = 127.0.0.1:2\nadmin = 127.0.0.1:3\n"
         "[tls]\ncertificate = /a/b.pem\nkey = /a/b.key\n"
         "[issue]\nuser_lifetime = 5s\nrenew_after = 2s\ndevice_lifetime = 1h\nkey_type = p384\n"
-        "superseded_grace = 0s\nexpired_device_grace = 10d\nhourly_limit = 12\n"
+        "superseded_grace = 0s\nexpired_device_grace = 10d\nkeep_expired = 20d\nhourly_limit = 12\n"
         "[push]\nping = 5s\nrate = 7\n[portal]\nnonce = 30s\nsession = 5min\n"
         "[paths]\nstate_dir = /var/lib/x\nsocket = /run/x/y\n[log]\nlevel = debug\n",
         &config, error);
@@ -78,6 +79,7 @@ static void test_every_key(void **state) {
     assert_int_equal(config.device_lifetime_s, 3600);
     assert_int_equal(config.key_type, 1);
     assert_int_equal(config.superseded_grace_s, 0);
+    assert_int_equal(config.keep_expired_s, 20 * DAY);
     assert_int_equal(config.hourly_limit, 12);
     assert_int_equal(config.ping_s, 5);
     assert_int_equal(config.rate, 7);
