@@ -241,6 +241,18 @@ def check_what_has_a_page() -> None:
             finding(f"README.md does not name {path.stem}({path.suffix[1:]})")
 
 
+def check_versions() -> None:
+    """Pages and packages are of the version that the programs say."""
+    version = re.search(r'"([0-9.]+)"', read("common/version.h"))
+    wanted = version[1] if version else "?"
+    said = {"systemd/devtrust.spec": re.findall(r"^Version: (\S+)$", read("systemd/devtrust.spec"), re.M),
+            "systemd/debian/changelog": re.findall(r"^devtrust \((\S+)\)", read("systemd/debian/changelog"), re.M)[:1]}
+    said |= {f"man/{path.name}": re.findall(r"^\.TH .*devtrust ([0-9.]+)", path.read_text(encoding="utf-8"), re.M) for path in (ROOT / "man").glob("*.[1-8]")}
+    for where, versions in said.items():
+        if versions != [wanted] and (versions or not read(where).startswith(".so ")):
+            finding(f"{where} is of version {versions}, the programs are of {wanted}")
+
+
 def check_pages() -> None:
     for path in sorted((ROOT / "man").glob("*.[1-8]")):
         name = f"man/{path.name}"
@@ -271,6 +283,7 @@ def main() -> int:
     check_pages()
     check_state_page()
     check_what_has_a_page()
+    check_versions()
     for line in findings:
         print(line)
     return 1 if findings else 0
