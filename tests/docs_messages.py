@@ -93,7 +93,7 @@ def roff(text: str) -> str:
 def written() -> str:
     """The list of messages, as it has to stand in the page."""
     names = {message_id: name for name, message_id in table().items()}
-    rows = [f".TP\n.B {entry.message_id}\n({names.get(entry.message_id, '?')})\n{roff(entry.header['Subject'])}.\n{roff(entry.text)}\n"
+    rows = [f".TP\n.B {entry.message_id}\n({names.get(entry.message_id, '?')})\n{roff(entry.header.get('Subject', ''))}.\n{roff(entry.text)}\n"
             for entry in entries()]
     return f"{BEGIN}\n{''.join(rows)}{END}\n"
 
@@ -143,7 +143,7 @@ def check_journalctl() -> list[str]:
         lines = subprocess.run(["journalctl", f"--root={root}", "--list-catalog"], capture_output=True, text=True, check=False).stdout
     found = [f"journalctl --update-catalog: {line}" for line in done.stderr.splitlines()]
     for entry in entries():
-        if f"{entry.message_id} devtrust: {entry.header['Subject']}\n" not in lines:
+        if f"{entry.message_id} devtrust: {entry.header.get('Subject')}\n" not in lines:
             found.append(f"journalctl does not know the entry {entry.message_id}")
     return found
 
