@@ -99,13 +99,15 @@ static void judge_not_enrolled(struct server_link *link, struct enrolment_status
     status->reason = first_reason(reasons, ARRAY_LENGTH(reasons));
 }
 
+/* A device that is enrolled stays so until another enrolment has succeeded; why that has not yet is
+ * among the reasons. */
 static struct enrolment_status judge(struct server_link *link) {
     struct enrolment_status status = {0};
     if (link->identity)
         judge_enrolled(link, &status);
     else
         judge_not_enrolled(link, &status);
-    if (enrolment_is_active(link->enrolment)) {
+    if (status.state != ENROLMENT_ENROLLED && enrolment_is_active(link->enrolment)) {
         status.state = ENROLMENT_ENROLLING;
         status.url = enrolment_url(link->enrolment);
         status.reason = enrolment_reason(link->enrolment);

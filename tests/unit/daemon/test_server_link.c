@@ -392,6 +392,25 @@ static void a_failed_enrolment_keeps_the_identity(void **state) {
     expect_status(f, "enrolled", "");
 }
 
+static void another_enrolment_that_goes_on_is_not_the_devices_state(void **state) {
+    struct fixture *f = *state;
+    char uuid[37];
+    get_going(f);
+    memcpy(uuid, f->uuid, sizeof(uuid));
+    /* nobody listens there: it is tried again and again, also after a restart */
+    start_enrolling_at(f, "https://127.0.0.1:1", f->server->pin);
+    expect_status(f, "enrolled", "");
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "server-unreachable") == 0);
+    expect_status(f, "enrolled", "server-unreachable");
+    assert_string_equal(status_text(f, false, "url"), peer_url(f->server->peer));
+    assert_string_equal(status_text(f, false, "device_uuid"), uuid);
+    assert_true(state_has(f, "pending.token"));
+    close_link(f);
+    open_link(f);
+    expect_status(f, "enrolled", "");
+    assert_int_equal(server_link_hold(f->link, false), 0);
+}
+
 /* --- the identity --- */
 
 static void a_clone_is_not_used(void **state) {
@@ -910,6 +929,7 @@ int main(void) {
         TEST(the_file_of_an_image_is_used_once),
         TEST(a_broken_file_stays_and_shows),
         TEST(a_failed_enrolment_keeps_the_identity),
+        TEST(another_enrolment_that_goes_on_is_not_the_devices_state),
         TEST(a_clone_is_not_used),
         TEST(no_machine_id_is_told),
         TEST(a_broken_identity_is_set_aside),
