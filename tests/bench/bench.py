@@ -24,6 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import accounts, browser, firefox, nss, programs, waiting, world  # noqa: E402
 import hostile  # noqa: E402
 import ipc_parts  # noqa: E402
+import life_parts  # noqa: E402
 
 N = int(os.environ.get("BENCH_N", "20"))
 REST_S = 60
@@ -54,6 +55,8 @@ NAMES = {
     "agents_100_installed": "switched on → 100 attached agents have all installed",
     "daemon_wakeups_60s": "voluntary context switches of devtrustd in 60 s at rest (the server pings every 30 s)",
     "agent_wakeups_60s": "the same of the agent",
+    "daemon_wakeups_hour": "daemon_wakeups_60s × 60: an hour at rest is sixty such minutes and one fetch of the state in a few hours",
+    "agent_wakeups_hour": "the same of the agent",
     "firefox_push_to_trusted_page": "assigned at the server → the running Firefox's page says trusted; root has opted in",
     "firefox_cold_to_trusted_page": "Firefox started by its user → its page says trusted; the certificate was there",
     "renew_to_installed_11_stores": "renew_to_installed with ten Firefox profiles beside Chromium's database",
@@ -65,6 +68,7 @@ NAMES = {
     "exposure_devtrust-agent": "a user's unit, in which what wants a namespace or root's rights has no effect and is left out",
     **hostile.NAMES,
     **ipc_parts.NAMES,
+    **life_parts.NAMES,
 }
 
 
@@ -283,7 +287,9 @@ def measure_rest(results: Results) -> None:
         for name, samples in sorted(memory.items()):
             results.add(name, samples, "kB")
         for name, pid in pids.items():
-            results.add(f"{name}_wakeups_60s", [switches(pid) - before[name]], "count")
+            woken = switches(pid) - before[name]
+            results.add(f"{name}_wakeups_60s", [woken], "count")
+            results.add(f"{name}_wakeups_hour", [woken * 3600 / REST_S], "count")
 
 
 def settle(pids: dict[str, int]) -> None:
@@ -445,6 +451,16 @@ def measure_exposure(results: Results) -> None:
         results.add(f"exposure_{unit}", [float(level[1])], "of 10")
 
 
+# --- a machine's life ----------------------------------------------------------------------------------------------------------------
+
+def measure_restart(results: Results) -> None:
+    life_parts.measure_restart(results, N, fresh)
+
+
+def measure_login(results: Results) -> None:
+    life_parts.measure_login(results, N, fresh)
+
+
 # --- local users who mean harm -----------------------------------------------------------------------------------------------------
 
 def measure_hostile(results: Results) -> None:
@@ -484,7 +500,10 @@ def measure_certmonger(results: Results) -> None:
     environment = programs.base_environment() | {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/dt/bus"}
     bus = programs.Program("dbus", ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address=1"], environment=environment).start()
     bus.wait_log("unix:")
-    daemon = programs.Program("certmonger", ["certmonger", "-s", "-n", "-d", "1"], environment=environment).start()
+
+    def start() -> programs.Program:
+        return programs.Program("certmonger", ["certmonger", "-s", "-n", "-d", "1"], environment=environment).start()
+    daemon = start()
     database = DISK / "certmonger-nssdb"
     database.mkdir()
     try:
@@ -504,8 +523,11 @@ def measure_certmonger(results: Results) -> None:
         listed = programs.run(["certutil", "-L", "-d", f"sql:{database}"]).stdout
         assert all(re.search(rf"^cert{number}\s", listed, re.M) for number in range(N)), listed
         results.add("certmonger_request", samples, "ms")
-    finally:
         daemon.kill()
+        life_parts.measure_certmonger_restart(results, N, start, environment)
+    finally:
+        if daemon.running():
+            daemon.kill()
         bus.kill()
 
 
@@ -546,7 +568,8 @@ def main() -> int:
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
     parts: list[Callable[[Results], None]] = [measure_exposure, measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
-                                              measure_rest, measure_pages, measure_firefox, measure_crowd, measure_hostile,
+                                              measure_restart, measure_login, measure_rest, measure_pages, measure_firefox, measure_crowd,
+                                              measure_hostile,
                                               measure_ipc]
     status = 0
     for part in parts:
