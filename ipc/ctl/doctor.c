@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- asking ---- */
 
@@ -107,6 +108,24 @@ static bool names_users(const struct ctl_arguments *arguments) {
            arguments->options[CTL_OPTION_ALL_USERS];
 }
 
+/* An older daemon checks nothing itself: what was found from here is shown all the same. */
+static bool is_of_an_older_daemon(const struct doctor_answer *answer) {
+    return answer->status && answer->error &&
+           strcmp(answer->error, "org.varlink.service.MethodNotFound") == 0;
+}
+
+static int show_without_daemon(
+    struct ctl *ctl, const struct findings *findings, const struct doctor_answer *answer) {
+    if (ctl->json) {
+        (void)print_as_json(
+            ctl, findings); /* the check of the versions says why there is no more */
+        return CTL_NO;
+    }
+    findings_print(ctl, findings, false);
+    findings_print_summary(ctl, findings);
+    return ctl_explain_error(ctl, answer->error, answer->error_parameters);
+}
+
 int ctl_doctor(struct ctl *ctl, const struct ctl_arguments *arguments) {
     struct findings CLEANUP_FINDINGS findings = {0};
     struct doctor_answer CLEANUP_DOCTOR_ANSWER answer = {0};
@@ -116,6 +135,8 @@ int ctl_doctor(struct ctl *ctl, const struct ctl_arguments *arguments) {
         status = doctor_ask(ctl, TAKE_PTR(parameters), &findings, &answer);
     if (status != CTL_GOOD)
         return status;
+    if (is_of_an_older_daemon(&answer))
+        return show_without_daemon(ctl, &findings, &answer);
     if (answer.error)
         return ctl_explain_error(ctl, answer.error, answer.error_parameters);
     if (ctl->json)

@@ -211,12 +211,26 @@ static void test_refusals(void **state) {
     assert_int_equal(result.status, CTL_NOT_PERMITTED);
     assert_string_equal(result.out, "");
     assert_string_equal(result.err, "devtrustctl doctor: This needs root.\nRun it with sudo.\n");
-    /* a daemon that knows no doctor */
+}
+
+/* A daemon that knows no doctor: what can be seen without it is shown. */
+static void test_an_older_daemon(void **state) {
+    (void)state;
+    answer_with("{\"method\":\"Diagnose\"}");
+    scripted.of[0].answer = "{\"version\":\"0.0.9\",\"users\":[]}";
     scripted.of[1].error = "org.varlink.service.MethodNotFound";
-    scripted.of[1].answer = "{\"method\":\"Diagnose\"}";
-    struct result CLEANUP_RESULT older = run("doctor --socket @");
-    assert_int_equal(older.status, CTL_NO);
-    assert_non_null(strstr(older.err, "does not know the method Diagnose"));
+    struct result CLEANUP_RESULT result = run("doctor --socket @");
+    assert_int_equal(result.status, CTL_NO);
+    assert_non_null(strstr(result.out, "ok       daemon              devtrustd 0.0.9 answers"));
+    assert_non_null(strstr(result.out, "warning  versions"));
+    assert_non_null(strstr(result.out, "1 ok, 1 warning, 0 failures.\n"));
+    assert_non_null(strstr(result.err, "does not know the method Diagnose"));
+    assert_non_null(strstr(result.err, "Install the same version"));
+    struct result CLEANUP_RESULT json = run("doctor --json --socket @");
+    assert_int_equal(json.status, CTL_NO);
+    struct json_object CLEANUP_JSON *object = parsed(json.out);
+    assert_int_equal(json_object_array_length(json_object_object_get(object, "checks")), 2);
+    assert_string_equal(json.err, "");
 }
 
 static void test_answers_of_another_shape(void **state) {
@@ -352,6 +366,7 @@ int main(void) {
         TEST(test_json),
         TEST(test_versions),
         TEST(test_refusals),
+        TEST(test_an_older_daemon),
         TEST(test_answers_of_another_shape),
         TEST(test_foreign_text_cannot_steer_the_terminal),
         TEST(test_nobody_answers),
