@@ -29,7 +29,7 @@ LINK_fuzz := -fsanitize=address,undefined
 
 # Packages of libraries, per layer; asked of pkg-config only once they are installed.
 PKG_common := libcrypto json-c INIReader libsystemd
-PKG_ipc := libuv
+PKG_ipc := libuv libsystemd
 PKG_daemon := libcurl libssl libpsl libsystemd
 PKG_useragent := nss
 PKG_server := libevent libevent_openssl libssl sqlite3 libcurl

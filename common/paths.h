@@ -17,6 +17,8 @@
 
 #define PATH_LOGIN_DEFS "/etc/login.defs"
 #define PATH_MACHINE_ID "/etc/machine-id"
+#define PATH_ACCOUNTS_DIR "/etc" /* of passwd */
+#define PATH_SYSTEM_BUS "/run/dbus/system_bus_socket"
 #define PATH_OS_RELEASE "/etc/os-release"
 
 /* below the home or the XDG directory of the user */

@@ -6,7 +6,7 @@ set -euo pipefail
 build=(gcc libc6-dev binutils pkg-config libssl-dev libcurl4-openssl-dev libjson-c-dev libuv1-dev libsystemd-dev libinih-dev
     libpsl-dev libnss3-dev libevent-dev libsqlite3-dev)
 demo=(python3 chromium chromium-driver libnss3-tools openssl util-linux uidmap iproute2 procps publicsuffix ca-certificates)
-check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl strace sqlite3 firefox-esr
+check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl dbus strace sqlite3 firefox-esr
     systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go xdg-utils
     nginx p11-kit libengine-pkcs11-openssl gnutls-bin wget git python3-pycurl)
 deb=(build-essential debhelper dpkg-dev fakeroot)
