@@ -35,4 +35,5 @@
 #define MSG_CLOCK "a1922180397c4fbd9402a372b2a13aee" /* the clock disagrees with the server's, or agrees again */
 #define MSG_IDENTITY "683c0656d57842c4b610a44f787738bb" /* the device's identity cannot be used */
 #define MSG_RETENTION "cfb04732ad9346c7bd3606fe017abf1d" /* the server forgot what expired long ago */
+#define MSG_MACHINE "3151d35032d34f74bd3a02a3e330b63c" /* the machine has woken, or its network is back */
 #define MSG_REPORT "2bad44c8e7f64fab8ac88e259faa212d" /* a report was dropped or is refused by the server */

@@ -1,6 +1,7 @@
 /* Makes the parts, connects them, and takes them down again. */
 #include "daemon/daemon.h"
 
+#include "daemon/daemon_events.h"
 #include "daemon/daemon_service.h"
 #include "daemon/portal_pattern.h"
 #include "daemon/user_view.h"
@@ -91,6 +92,11 @@ static bool service_trust(
     *ret_issuer = server_link_trust_issuer(daemon->link);
     *ret_device_uuid = server_link_device_uuid(daemon->link);
     return *ret_root && *ret_issuer && *ret_device_uuid;
+}
+
+static enum login service_login(int64_t uid, void *userdata) {
+    const struct daemon *daemon = userdata;
+    return machine_events_login(daemon->events, uid);
 }
 
 static bool service_clock_agrees(void *userdata) {
@@ -302,6 +308,7 @@ static int open_users(struct daemon *daemon) {
                 .requests_per_hour = daemon->config->requests_per_hour,
                 .request_deadline_s = daemon->config->request_deadline_s,
                 .agent_attached = service_agent_attached,
+                .login = service_login,
                 .changed = service_changed,
                 .policy_ready = service_policy_ready,
                 .firefox_since = service_firefox_since,
@@ -365,6 +372,8 @@ static int open_parts(struct daemon *daemon, uid_t directory_owner) {
         r = open_server(daemon);
     if (r == 0)
         r = open_link(daemon);
+    if (r == 0)
+        daemon_events_open(daemon);
     return r;
 }
 
@@ -417,6 +426,8 @@ void daemon_close(struct daemon *daemon) {
     if (daemon->closing)
         return;
     daemon->closing = true;
+    machine_events_close(daemon->events);
+    daemon->events = NULL;
     if (daemon->server)
         varlink_server_close(daemon->server, server_closed, daemon);
     else

@@ -6,6 +6,7 @@
 #include "daemon/daemon_config.h"
 #include "daemon/inspections.h"
 #include "daemon/log_ring.h"
+#include "daemon/machine_events.h"
 #include "daemon/monitor.h"
 #include "daemon/policy.h"
 #include "daemon/server_link.h"
@@ -29,9 +30,10 @@ struct daemon {
     struct inspections *inspections;
     struct log_ring *log_ring;
     struct monitor *monitor;
-    int64_t started_ms; /* on the monotonic clock */
-    uv_thread_t thread; /* the loop's */
-    uv_timer_t quiet;   /* gives memory back when a burst is over */
+    struct machine_events *events; /* NULL: nobody tells */
+    int64_t started_ms;            /* on the monotonic clock */
+    uv_thread_t thread;            /* the loop's */
+    uv_timer_t quiet;              /* gives memory back when a burst is over */
     bool quiet_open;
     bool connected; /* the push stream, when last looked */
     bool clock_differs;

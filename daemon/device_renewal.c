@@ -26,6 +26,7 @@
 #define MAX_LIFETIME_S ((int64_t)10 * 366 * 24 * 3600)
 #define REST_PART 4     /* of the life between two renewals, whatever the wall clock says */
 #define SAME_CLOCK_S 60 /* answers take their time: so little is no news of the clock */
+#define ORDERED_MAX_S (6 * 3600) /* the longest Retry-After that is obeyed */
 #define HANDLES 2
 
 struct device_renewal {
@@ -45,8 +46,9 @@ struct device_renewal {
     struct est_request *request;
     struct http_transfer *proof;
     struct backoff backoff;
-    int64_t rest_until_ms; /* monotonic */
-    int64_t ahead_s;       /* of the server's clock; 0: as far as anybody knows */
+    int64_t rest_until_ms;   /* monotonic */
+    int64_t ordered_until_s; /* wall clock: no attempt before, by the server's order */
+    int64_t ahead_s;         /* of the server's clock; 0: as far as anybody knows */
     enum reason reason;
 };
 
@@ -79,6 +81,7 @@ static void fail(
             LOG_TEXT("DETAIL", shown));
     }
     renewal->reason = reason;
+    renewal->ordered_until_s = clock_wall_s(renewal->options.clock) + (floor_ms + 999) / 1000;
     int64_t delay = backoff_next(&renewal->backoff, renewal->options.random, floor_ms);
     uv_timer_start(&renewal->retry, on_retry, (uint64_t)delay, 0);
     renewal->options.changed(renewal->options.userdata);
@@ -361,6 +364,12 @@ bool device_renewal_hurry(struct device_renewal *renewal) {
     if (waits)
         uv_timer_start(&renewal->retry, on_retry, 0, 0);
     return waits;
+}
+
+void device_renewal_recheck(struct device_renewal *renewal) {
+    int64_t left_s = renewal->ordered_until_s - clock_wall_s(renewal->options.clock);
+    if (left_s <= 0 || left_s > ORDERED_MAX_S) /* past the longest, the clock was set back */
+        (void)device_renewal_hurry(renewal);
 }
 
 bool device_renewal_is_watching(const struct device_renewal *renewal) {

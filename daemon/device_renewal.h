@@ -45,5 +45,9 @@ bool device_renewal_hurry(struct device_renewal *renewal);
  * due is judged by the server's clock, until somebody sets ours. */
 void device_renewal_clock_differs(struct device_renewal *renewal, int64_t ahead_s);
 
+/** The same after sleep, or when the network is back: but what the server has ordered to wait waits
+ * on. */
+void device_renewal_recheck(struct device_renewal *renewal);
+
 bool device_renewal_is_watching(const struct device_renewal *renewal);
 enum reason device_renewal_reason(const struct device_renewal *renewal); /* of the last attempt */

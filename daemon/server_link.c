@@ -398,6 +398,11 @@ bool server_link_repair(struct server_link *link) {
     return true;
 }
 
+void server_link_wake(struct server_link *link) {
+    device_renewal_recheck(link->renewal);
+    server_link_refresh(link);
+}
+
 void server_link_refresh(struct server_link *link) {
     enrolment_hurry(link->enrolment);
     push_stream_refresh(link->push);

@@ -109,6 +109,10 @@ void server_link_probe_cancel(struct server_link *link, const void *userdata);
 /** Fetches the desired state now (a hint from outside: resume, network back). */
 void server_link_refresh(struct server_link *link);
 
+/** The machine has woken from sleep, or its network is back: the same, and a renewal of the device
+ * certificate that waits, unless the server has ordered the wait. */
+void server_link_wake(struct server_link *link);
+
 /** Does now what would be done later by itself: the same, and a renewal of the device certificate
  * that failed; that at most every SERVER_LINK_REPAIR_REST_MS, since any local user may ask. Returns
  * whether such a renewal was set going. */

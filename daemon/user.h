@@ -3,6 +3,7 @@
  * the copy is stored, and then what the new state asks for is done. */
 #pragma once
 
+#include "daemon/logins.h"
 #include "daemon/server_link.h"
 #include "daemon/user_lookup.h"
 #include "daemon/user_record.h"
@@ -29,6 +30,8 @@ struct user_services {
     int64_t requests_per_hour;
     int64_t request_deadline_s;
     bool (*agent_attached)(int64_t uid, void *userdata);
+    /** Whether this uid is signed in. */
+    enum login (*login)(int64_t uid, void *userdata);
     /** The snapshot of this uid's agent may be another now. */
     void (*changed)(int64_t uid, void *userdata);
     /** Writes the policy if it does not stand; whether a certificate may be asked for. */

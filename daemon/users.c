@@ -261,6 +261,17 @@ static void start_lookup(struct users *users, struct user *user) {
         user->lookup_retry_at = now_s(users) + LOOKUP_RETRY_BASE_MS / 1000;
 }
 
+void users_login_changed(struct users *users, int64_t uid) {
+    for (size_t i = 0; i < users->count; i++)
+        if (uid < 0 || user_serves(users->list[i], uid) || users->list[i]->account != ACCOUNT_FOUND)
+            start_lookup(users, users->list[i]);
+}
+
+void users_accounts_changed(struct users *users) {
+    for (size_t i = 0; i < users->count; i++)
+        start_lookup(users, users->list[i]);
+}
+
 void users_agent_attached(struct users *users, int64_t uid) {
     mark_blocked(users);
     for (size_t i = 0; i < users->count; i++) {

@@ -37,6 +37,13 @@ void users_set_held(struct users *users, bool held);
 void users_agent_attached(struct users *users, int64_t uid);
 void users_agent_detached(struct users *users, int64_t uid);
 
+/** Somebody has signed in or out (uid negative: anybody): whose account that is, and those of whom
+ * nothing good is known, are looked up again. */
+void users_login_changed(struct users *users, int64_t uid);
+
+/** The machine's accounts may have changed: all are looked up again. */
+void users_accounts_changed(struct users *users);
+
 /** Looks at every user: the clock was set, the policy stands now. */
 void users_advance(struct users *users);
 

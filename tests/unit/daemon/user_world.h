@@ -35,6 +35,7 @@ struct world {
     struct desired_state state;
     struct desired_user assigned[WORLD_MAX];
     bool attached[WORLD_MAX]; /* index: uid − 1000 */
+    enum login login;         /* of everybody */
     bool enrolled, policy_good, policy_there, clock_agrees;
     int64_t firefox_since;
     int policy_writes;
@@ -83,6 +84,12 @@ static const struct user_database world_database = {world_by_name, world_by_uid}
 static bool world_agent_attached(int64_t uid, void *unused) {
     (void)unused;
     return uid >= 1000 && uid < 1000 + WORLD_MAX && world.attached[uid - 1000];
+}
+
+static enum login world_login(int64_t uid, void *unused) {
+    (void)uid;
+    (void)unused;
+    return world.login;
 }
 
 static void world_changed(int64_t uid, void *unused) {
@@ -166,6 +173,7 @@ static void world_start(void) {
              .requests_per_hour = 6,
              .request_deadline_s = 60,
              .agent_attached = world_agent_attached,
+             .login = world_login,
              .changed = world_changed,
              .policy_ready = world_policy_ready,
              .firefox_since = world_firefox_since,
