@@ -80,6 +80,8 @@ REASON(USER_CHANGED, "user-changed", 1, "The local account behind this assignmen
     "Remove and make the assignment again on the server if that is intended.")
 REASON(NO_AGENT, "no-agent", 1, "No agent of this user is attached.",
     "The user signs in, or starts devtrust-agent.")
+REASON(NOT_SIGNED_IN, "not-signed-in", 1, "This user is not signed in.",
+    "Nothing to do: it goes on when the user signs in.")
 REASON(AGENT_TIMEOUT, "agent-timeout", 1, "The user's agent did not answer in time.",
     "Look at the agent's log; restart it.")
 REASON(RATE_LIMITED, "rate-limited", 1, "Too many requests in the last hour.", "Wait; it is tried again by itself.")

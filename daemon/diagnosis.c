@@ -66,6 +66,7 @@ static void add_user(
         .not_after = record->installed.not_after,
         .renew_at = record->installed.renew_at,
         .due = record->due,
+        .login = machine_events_login(daemon->events, user_uid(user)),
         .outcome = inspected->outcome,
         .agent_version = agents_version(daemon->agents, inspected->uid),
         .has_checks = inspected->checks != NULL,

@@ -41,12 +41,13 @@ static bool is_overdue(const struct user_facts *facts) {
 /* ---- user ---- */
 
 static void judge_removing(const struct user_facts *facts, struct check *check) {
-    bool waits = facts->reason == REASON_NO_AGENT || is_of_the_device(facts->reason) ||
-                 facts->reason == REASON_HELD || facts->reason == REASON_NOT_MANAGED;
+    bool is_absent = facts->reason == REASON_NO_AGENT || facts->reason == REASON_NOT_SIGNED_IN;
+    bool waits = is_absent || is_of_the_device(facts->reason) || facts->reason == REASON_HELD ||
+                 facts->reason == REASON_NOT_MANAGED;
     check->result = waits || facts->reason == REASON_NONE ? CHECK_WARNING : CHECK_FAILURE;
     check->reason = check->result == CHECK_WARNING ? REASON_REMOVING : facts->reason;
-    if (facts->reason == REASON_NO_AGENT)
-        check->detail = reason_text(REASON_NO_AGENT);
+    if (is_absent)
+        check->detail = reason_text(facts->reason);
 }
 
 static void judge_valid(const struct user_facts *facts, char text[MAX_TEXT], struct check *check) {
@@ -97,6 +98,9 @@ void user_checks_user(const struct user_facts *facts, struct checks *checks) {
         is_of_the_device(facts->reason) || (facts->reason == REASON_HELD && !facts->is_held)) {
         check.result = CHECK_NOT_APPLICABLE;
         check.reason = facts->reason;
+    } else if (!has_valid(facts) && facts->reason == REASON_NOT_SIGNED_IN) {
+        check.result = CHECK_WARNING; /* nobody's fault; it begins when he comes */
+        check.reason = facts->reason;
     } else if (is_final(facts->reason) || (!has_valid(facts) && facts->reason != REASON_NONE)) {
         check.result = CHECK_FAILURE;
         check.reason = facts->reason;
@@ -125,6 +129,11 @@ void user_checks_stranger(const char *name, enum reason device_reason, struct ch
 static void judge_absent(const struct user_facts *facts, struct check *check) {
     bool idle = facts->state == USER_ABSENT && is_of_the_device(facts->reason);
     bool good = facts->state == USER_INSTALLED && has_valid(facts) && !is_overdue(facts);
+    if (facts->login == LOGIN_NO && !facts->is_own) {
+        check->result = CHECK_NOT_APPLICABLE;
+        check->reason = REASON_NOT_SIGNED_IN;
+        return;
+    }
     check->result = idle                     ? CHECK_NOT_APPLICABLE
                     : !facts->is_own && good ? CHECK_WARNING
                                              : CHECK_FAILURE;

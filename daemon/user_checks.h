@@ -4,6 +4,7 @@
 
 #include "daemon/checks.h"
 #include "daemon/inspections.h"
+#include "daemon/logins.h"
 
 /* A renewal is overdue when it has been due for this part of the time that is left for it. */
 #define USER_CHECKS_OVERDUE_PART 10
@@ -16,6 +17,7 @@ struct user_facts {
     bool is_held;                          /* this user, by local root */
     const char *serial;                    /* of what is installed; "": nothing */
     int64_t now, not_after, renew_at, due; /* seconds since 1970; 0: none */
+    enum login login;                      /* whether he is signed in */
     enum inspection_outcome outcome;
     const char *agent_version; /* NULL: no agent is attached */
     bool has_checks;           /* the agent knows them */

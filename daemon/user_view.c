@@ -32,6 +32,13 @@ static bool agent_attached(const struct user *user) {
     return services->agent_attached(user_uid(user), services->userdata);
 }
 
+/* Why there is nobody to talk to. */
+static enum reason absence_reason(const struct user *user) {
+    const struct user_services *services = user->services;
+    return services->login(user_uid(user), services->userdata) == LOGIN_NO ? REASON_NOT_SIGNED_IN
+                                                                           : REASON_NO_AGENT;
+}
+
 static enum reason account_reason(const struct user *user) {
     if (user->listed && user->account == ACCOUNT_MISSING)
         return REASON_USER_UNKNOWN;
@@ -68,7 +75,7 @@ static enum reason progress_reason(const struct user *user) {
         return record->installed.not_after > 0 && record->installed.not_after < now ? REASON_EXPIRED
                                                                                     : REASON_NONE;
     if (!agent_attached(user))
-        return REASON_NO_AGENT;
+        return absence_reason(user);
     if (record->state == USER_WAITING && record->due <= now) {
         if (rate_limit_wait(&record->rate, services->requests_per_hour, now) > 0)
             return REASON_RATE_LIMITED;
@@ -84,7 +91,7 @@ enum reason user_view_reason(const struct user *user) {
     if (user->storage_retry_at > 0)
         return REASON_STORAGE;
     if (user->record.state == USER_REMOVING)
-        return !agent_attached(user)                ? REASON_NO_AGENT
+        return !agent_attached(user)                ? absence_reason(user)
                : user->record.reason != REASON_NONE ? user->record.reason
                                                     : orders_reason(user);
     enum reason reason = orders_reason(user);
@@ -204,6 +211,12 @@ static int add_open(const struct user_record *record, struct json_object *object
     return r;
 }
 
+static int add_login(const struct user *user, struct json_object *object) {
+    enum login login = user->services->login(user_uid(user), user->services->userdata);
+    return login == LOGIN_UNKNOWN ? 0
+                                  : json_fields_add_bool(object, "signed_in", login == LOGIN_YES);
+}
+
 struct json_object *user_view_status(const struct user *user) {
     const struct user_record *record = &user->record;
     struct json_object *object CLEANUP_JSON = json_object_new_object();
@@ -216,7 +229,8 @@ struct json_object *user_view_status(const struct user *user) {
         (uid != USER_UID_NONE && json_fields_add_int(object, "uid", uid) < 0) ||
         json_fields_add_string(object, "state", user_state_name(record->state)) < 0 ||
         json_fields_add_bool(object, "agent_attached", agent_attached(user)) < 0 ||
-        add_installed(record, object) < 0 || add_open(record, object) < 0 ||
+        add_login(user, object) < 0 || add_installed(record, object) < 0 ||
+        add_open(record, object) < 0 ||
         json_fields_add(
             object, "stores",
             record->stores ? json_object_get(record->stores) : json_object_new_array()) < 0)

@@ -77,6 +77,11 @@ def test_units_are_well_and_enclosed(device):
         "755", "root", "666", "root", "700", "root"]
 
 
+def test_who_is_not_signed_in_is_said_to_be(device):
+    status = wait_user(device, "alice", signed_in=False, code="not-signed-in")
+    assert not status["agent_attached"]
+
+
 def test_a_session_gets_its_certificate_and_two_sessions_have_one_agent(device):
     assert device.run("systemctl", "--global", "is-enabled", "devtrust-agent.service").stdout.strip() == "enabled"
     first = device.login("alice")
@@ -91,10 +96,14 @@ def test_a_session_gets_its_certificate_and_two_sessions_have_one_agent(device):
     device.logout(first)
     assert agent_pid(device, "alice") == pid, "the agent lives as long as one session"
     device.logout(second)
-    wait_user(device, "alice", agent_attached=False, state="installed")
+    wait_user(device, "alice", agent_attached=False, state="installed", signed_in=False)
     third = device.login("alice")
     again = wait_user(device, "alice", state="installed", agent_attached=True)
     assert again["serial"] == status["serial"], "signing in again is no reason for another certificate"
+    device.as_user("alice", "systemctl", "--user", "stop", "devtrust-agent.service")
+    wait_user(device, "alice", agent_attached=False, signed_in=True)  # that is something else than not being here
+    device.as_user("alice", "systemctl", "--user", "start", "devtrust-agent.service")
+    wait_user(device, "alice", agent_attached=True, signed_in=True)
     device.logout(third)
 
 
@@ -103,6 +112,62 @@ def test_who_is_not_managed_has_an_idle_agent(device):
     waiting.until(lambda: agent_pid(device, "bob"), "bob's agent")
     assert ctl(device, "status", user="bob")["users"] == []
     assert not device.run("ls", "-A", "/home/bob/.local/share/pki", check=False).stdout
+    device.logout(session)
+
+
+def events(box: boxes.Box, unit: str = "_SYSTEMD_UNIT=devtrustd.service") -> list[str]:
+    """What the programs of this unit have been told by the machine, oldest first."""
+    table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
+    ident = next(line.split('"')[1] for line in table.splitlines() if line.startswith("#define MSG_MACHINE "))
+    return [json.loads(line)["EVENT"] for line in box.journal("--output=json", f"MESSAGE_ID={ident}", unit).splitlines()]
+
+
+def test_waking_from_sleep_is_noticed(device):
+    """The real logind goes through a suspend whose service does nothing; the kernel's own state file is not in the box."""
+    device.run("mkdir", "-p", "/run/systemd/system/systemd-suspend.service.d")
+    device.run("tee", "/run/systemd/system/systemd-suspend.service.d/nothing.conf", stdin="[Service]\nExecStart=\nExecStart=/bin/true\n")
+    device.run("systemctl", "daemon-reload")
+    assert device.run("stat", "--file-system", "--format=%T", "/sys").stdout.strip() == "tmpfs", "nspawn makes a /sys of chosen folders"
+    device.run("mount", "-o", "remount,rw", "/sys")
+    device.run("mkdir", "/sys/power")
+    device.run("tee", "/sys/power/state", stdin="freeze mem\n")
+    device.run("tee", "/sys/power/mem_sleep", stdin="[s2idle]\n")
+    device.run("systemctl", "restart", "systemd-logind.service")  # it has a view of its own of what can be written
+    assert "resume" not in events(device)
+    device.run("busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "Suspend", "b", "false")
+    waiting.until(lambda: "resume" in events(device), "devtrustd has heard of it")
+    device.run("mount", "-o", "remount,ro", "/sys")  # or other services would wait for udev
+
+
+def test_a_network_that_comes_back_is_noticed(device):
+    """As the real systemd-networkd sees it, be the port its own or not."""
+    device.run("systemctl", "start", "systemd-networkd.service")
+    assert "network" not in events(device)
+    device.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
+    device.run("ip", "address", "add", "192.0.2.1/24", "dev", "port0")
+    for port in ("port0", "port1"):
+        device.run("ip", "link", "set", port, "up")
+    waiting.until(lambda: "network" in events(device), "devtrustd has heard of it")
+    device.run("systemctl", "stop", "systemd-networkd.service", "systemd-networkd.socket")
+
+
+def test_the_bus_may_restart(device):
+    device.run("systemctl", "restart", "dbus.service")
+    device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
+    waiting.until(lambda: user_status(device, "alice").get("signed_in") is False, "the new bus is asked who is signed in")
+
+
+def test_an_account_that_changes_is_looked_at_at_once(device):
+    """Another account gets the name while the agent is attached; then everything is as before."""
+    session = device.login("alice")
+    before = wait_user(device, "alice", state="installed", agent_attached=True)
+    device.run("sed", "-i", "s/^alice:x:1000:/alice:x:1099:/", "/etc/passwd")
+    wait_user(device, "alice", code="user-changed", agent_attached=True)
+    device.run("sed", "-i", "/^alice:/s/^alice:/alicia:/", "/etc/passwd")
+    wait_user(device, "alice", code="user-unknown", agent_attached=True)
+    device.run("sed", "-i", "s/^alicia:x:1099:/alice:x:1000:/", "/etc/passwd")
+    after = wait_user(device, "alice", code=None, state="installed", agent_attached=True)
+    assert after["serial"] == before["serial"]
     device.logout(session)
 
 

@@ -86,6 +86,7 @@ static void a_user_without(void **state) {
         {USER_SIGNING, REASON_NONE, 0, "warning", "user-waiting", "at the server"},
         {USER_DELIVERED, REASON_NONE, 0, "warning", "user-waiting", "installing"},
         {USER_WAITING, REASON_NO_AGENT, 0, "failure", "no-agent", ""},
+        {USER_WAITING, REASON_NOT_SIGNED_IN, 0, "warning", "not-signed-in", ""},
         {USER_WAITING, REASON_STORE_FULL, 0, "failure", "store-full", ""},
         {USER_WAITING, REASON_RATE_LIMITED, 0, "failure", "rate-limited", ""},
         {USER_INSTALLED, REASON_EXPIRED, 0, "failure", "expired", ""},
@@ -93,6 +94,7 @@ static void a_user_without(void **state) {
         {USER_SIGNING, REASON_SERVER_UNREACHABLE, 0, "failure", "server-unreachable", ""},
         {USER_REMOVING, REASON_DISTRIBUTION_OFF, 0, "warning", "removing", ""},
         {USER_REMOVING, REASON_NO_AGENT, 0, "warning", "removing", "No agent of this user"},
+        {USER_REMOVING, REASON_NOT_SIGNED_IN, 0, "warning", "removing", "not signed in"},
         {USER_REMOVING, REASON_STORE_READ_ONLY, 0, "failure", "store-read-only", ""},
         {USER_ABSENT, REASON_DISTRIBUTION_OFF, 0, "not_applicable", "distribution-off", ""},
         {USER_ABSENT, REASON_NOT_ENROLLED, 0, "not_applicable", "not-enrolled", ""},
@@ -159,6 +161,18 @@ static void agents(void **state) {
     facts.state = USER_ABSENT;
     facts.reason = REASON_DISTRIBUTION_OFF;
     EXPECT_FOUND(agent_of(&facts), "agent", "not_applicable", "no-agent");
+
+    /* where the login manager says that he is not here, nothing is missing; unless he asks himself
+     */
+    facts.login = LOGIN_NO;
+    EXPECT_FOUND(agent_of(&facts), "agent", "not_applicable", "not-signed-in");
+    facts.state = USER_WAITING;
+    EXPECT_FOUND(agent_of(&facts), "agent", "not_applicable", "not-signed-in");
+    facts.is_own = true;
+    EXPECT_FOUND(agent_of(&facts), "agent", "failure", "no-agent");
+    facts.is_own = false;
+    facts.login = LOGIN_YES;
+    EXPECT_FOUND(agent_of(&facts), "agent", "failure", "no-agent");
 }
 
 static void an_older_agent_is_said_to_be_one(void **state) {
