@@ -461,6 +461,10 @@ def measure_login(results: Results) -> None:
     life_parts.measure_login(results, N, fresh)
 
 
+def measure_resume(results: Results) -> None:
+    life_parts.measure_resume(results, N, fresh)
+
+
 # --- local users who mean harm -----------------------------------------------------------------------------------------------------
 
 def measure_hostile(results: Results) -> None:
@@ -567,9 +571,9 @@ def main() -> int:
     print(f"{os.cpu_count()} processors, state on {kind}, {N} samples each\n")
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
-    parts: list[Callable[[Results], None]] = [measure_exposure, measure_installs, measure_renewals, measure_floor, measure_certmonger, measure_starts,
-                                              measure_restart, measure_login, measure_rest, measure_pages, measure_firefox, measure_crowd,
-                                              measure_hostile,
+    parts: list[Callable[[Results], None]] = [measure_exposure, measure_installs, measure_renewals, measure_floor, measure_certmonger,
+                                              measure_starts, measure_restart, measure_login, measure_resume, measure_rest,
+                                              measure_pages, measure_firefox, measure_crowd, measure_hostile,
                                               measure_ipc]
     status = 0
     for part in parts:

@@ -1,7 +1,11 @@
-"""What bench.py measures of a machine's life: the daemon restarted under fifty users, beside certmonger with fifty requests, and a login."""
+"""What bench.py measures of a machine's life: the daemon restarted under fifty users, beside certmonger with fifty requests, a login, and
+the end of a suspend."""
 import contextlib
+import ctypes
+import os
 import pathlib
 import shutil
+import struct
 import time
 from typing import Any, Callable
 
@@ -15,6 +19,7 @@ NAMES = {
     "restart_50_agents_back": "devtrustd restarted under 50 agents → the last one is attached again; their jitter of 0–100 ms included",
     "certmonger_restart_50": "certmonger started → getcert list shows its 50 requests as monitored",
     "login_to_installed": "the agent of an assigned user started → certificate in the database, verified, reported",
+    "resume_to_rechecked": "the agent's timer fires, as after a suspend over its time → its stores were looked at and a signature tested",
     "login_to_attached": "the agent of a user who has a certificate started → attached",
 }
 
@@ -100,6 +105,47 @@ def measure_login(results: Any, samples: int, fresh: Callable[..., Any]) -> None
             first.append((time.monotonic() - begin) * 1000)
         results.add("login_to_installed", first, "ms")
         results.add("login_to_attached", later, "ms")
+
+
+def wall_timer_of(pid: int) -> int:
+    """The process's timer on the wall clock, as a descriptor of ours."""
+    folder = pathlib.Path(f"/proc/{pid}")
+    number = next(int(entry.name) for entry in (folder / "fdinfo").iterdir()
+                  if "timerfd" in os.readlink(folder / "fd" / entry.name) and "clockid: 0\n" in entry.read_text(encoding="ascii"))
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    try:
+        timer = libc.syscall(ctypes.c_long(438), process, number, 0)  # pidfd_getfd(2), the same number on all machines
+        assert timer >= 0, os.strerror(ctypes.get_errno())
+        return timer
+    finally:
+        os.close(process)
+
+
+def fire(timer: int) -> None:
+    """Due since 1970: what a timer is at once when a machine wakes up after its time."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    absolute = 1
+    then = struct.pack("@qqqq", 0, 0, 1, 0)
+    assert libc.timerfd_settime(timer, absolute, then, None) == 0, os.strerror(ctypes.get_errno())
+
+
+def measure_resume(results: Any, samples: int, fresh: Callable[..., Any]) -> None:
+    with fresh("alice") as made:
+        device, agent = made.device, made.device.agents["alice"]
+        made.server.distribution("on")
+        device.wait_user("alice", state="installed")
+        agent.program.wait_log(r"EVENT=acknowledged")
+        timer = wall_timer_of(agent.program.pid)
+        took = []
+        for _ in range(samples):
+            time.sleep(0.2)  # at rest, its stores closed again
+            begin = time.monotonic()
+            fire(timer)
+            agent.program.wait_log(r"EVENT=checked", begin)
+            took.append((time.monotonic() - begin) * 1000)
+        os.close(timer)
+        results.add("resume_to_rechecked", took, "ms")
 
 
 def multiply_requests(folder: pathlib.Path) -> None:
