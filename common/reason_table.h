@@ -110,7 +110,7 @@ REASON(BUNDLE_INVALID, "bundle-invalid", 1, "The server's certificates cannot be
 REASON(STORE_NONE, "store-none", 1, "No certificate store of this user could be used.",
     "Look at the stores listed with the reason of each.")
 REASON(STORE_PASSWORD, "store-password", 1, "The store is locked with a master password; it was left as it is.",
-    "Remove the master password of this certificate database.")
+    "Remove the master password of this certificate database; then run: devtrustctl repair.")
 REASON(STORE_CORRUPT, "store-corrupt", 1, "The store's files are broken; they were left as they are.",
     "Move the certificate database away; the browser makes a new one.")
 REASON(STORE_READ_ONLY, "store-read-only", 1, "The store cannot be written.",

@@ -88,7 +88,7 @@ static void test_one_store_failed(void **state) {
         "              Firefox ESR, profile work: not installed. The store is locked with\n"
         "              a master password; it was left as it is. [store-password]\n"
         "What to do    Firefox ESR, profile work: Remove the master password of this\n"
-        "              certificate database.\n");
+        "              certificate database; then run: devtrustctl repair.\n");
 }
 
 static void test_offline(void **state) {
