@@ -160,6 +160,7 @@ BASHDIR := $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 MAN_PAGES := $(sort $(wildcard man/*.[1-8]))
 DOCS := README.md $(sort $(wildcard docs/*.md))
+PICTURES := $(sort $(wildcard docs/screenshots/*.png))
 # mode:source:destination
 INSTALL_FILES := \
     0755:build/devtrustd:$(SBINDIR)/devtrustd \
@@ -181,7 +182,8 @@ INSTALL_FILES := \
     0644:build/completion/devtrustctl:$(BASHDIR)/devtrustctl \
     0644:build/completion/_devtrustctl:$(ZSHDIR)/_devtrustctl \
     $(foreach page,$(MAN_PAGES),0644:$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
-    $(foreach doc,$(DOCS),0644:$(doc):$(DOCDIR)/$(notdir $(doc)))
+    $(foreach doc,$(DOCS),0644:$(doc):$(DOCDIR)/$(notdir $(doc))) \
+    $(foreach picture,$(PICTURES),0644:$(picture):$(DOCDIR)/screenshots/$(notdir $(picture)))
 
 .PHONY: install uninstall
 install: all ## install under DESTDIR and PREFIX (default /usr)
@@ -196,7 +198,7 @@ uninstall: ## remove what install put there; configuration and state stay
 	    IFS=: read -r mode source target <<<"$$entry"; \
 	    rm -f "$(DESTDIR)$$target"; \
 	done
-	@rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
+	@rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)/screenshots" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
 
 .PHONY: help
 help: ## this list

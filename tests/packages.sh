@@ -8,7 +8,7 @@ build=(gcc libc6-dev binutils pkg-config libssl-dev libcurl4-openssl-dev libjson
 demo=(python3 chromium chromium-driver libnss3-tools openssl util-linux uidmap iproute2 procps publicsuffix ca-certificates)
 check=(clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3-pytest shellcheck curl dbus strace sqlite3 firefox-esr
     systemd desktop-file-utils mmdebstrap systemd-container zsh lintian mandoc groff-base varlink-go xdg-utils
-    nginx p11-kit libengine-pkcs11-openssl gnutls-bin wget git python3-pycurl)
+    nginx p11-kit libengine-pkcs11-openssl gnutls-bin wget git python3-pycurl xvfb python3-xlib)
 deb=(build-essential debhelper dpkg-dev fakeroot)
 rpm=(rpm)
 bench=(certmonger dbus strace firefox-esr systemd)

@@ -52,7 +52,7 @@ $(CERTIFICATION_PROGRAMS): $(BUILD)/certification/%: $(BUILD)/obj/tests/certific
 
 TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
 SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh systemd/deb.sh systemd/rpm.sh systemd/debian/devtrust.postinst systemd/debian/devtrust.prerm systemd/debian/devtrust.postrm \
-    systemd/debian/devtrust-server.postrm common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox
+    systemd/debian/devtrust-server.postrm common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox tests/screenshots/renew.sh
 
 .PHONY: print-% programs-under-test packages deb rpm demo check bench fuzz unit format format-check shellcheck
 print-%:

@@ -97,13 +97,19 @@ class Browser(Pages):
     """`timeout_s` bounds every page load: headless Chromium hangs for ever where a window would ask which certificate to use, so
     a prompt shows as a time-out."""
 
-    def __init__(self, user: str, timeout_s: float | None = None, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, user: str, timeout_s: float | None = None, arguments: tuple[str, ...] = (), screen: Any = None) -> None:
+        """`screen`: a harness.screen.Screen to be seen on."""
         self.user = user
         self.arguments = (*ARGUMENTS, *arguments)
+        if screen:
+            self.arguments = (*(argument for argument in self.arguments if argument != "--headless"), "--window-position=0,0",
+                              f"--window-size={screen.WIDTH},{screen.HEIGHT}")
         self.timeout_s = timeout_s or waiting.PATIENCE
         self.uid = accounts.uid_of(user)
         self.driver = programs.Program(f"chromedriver({user})", ["/usr/bin/chromedriver", "--port=0"], uid=self.uid,
                                        environment=programs.user_environment(user, self.uid) | {"TMPDIR": "/tmp"})
+        if screen:
+            self.driver.environment["DISPLAY"] = screen.name
         self.port = 0
         self.session = ""
         self.profile = pathlib.Path(accounts.home(user), f"browser-profile-{next(_numbers)}")

@@ -107,16 +107,23 @@ def profiles(user: str) -> dict[str, pathlib.Path]:
 
 
 class Firefox(browser.Pages):
-    def __init__(self, profile: Profile, timeout_s: float | None = None) -> None:
+    def __init__(self, profile: Profile, timeout_s: float | None = None, screen: Any = None) -> None:
+        """`screen`: a harness.screen.Screen to be seen on."""
         self.profile = profile
         self.timeout_s = timeout_s or waiting.PATIENCE
         self.program = programs.Program(
             f"firefox({profile.user},{profile.name})",
-            [BINARY, "--headless", "--marionette", "--remote-allow-system-access", "--no-remote", "-P", profile.name],
+            [BINARY, *self._face(screen), "--marionette", "--remote-allow-system-access", "--no-remote", "-P", profile.name],
             uid=profile.uid, environment=programs.user_environment(profile.user, profile.uid) | {"MOZ_CRASHREPORTER_DISABLE": "1"})
+        if screen:
+            self.program.environment["DISPLAY"] = screen.name
         self.socket: socket.socket | None = None
         self.received = b""
         self.numbers = itertools.count(1)
+
+    @staticmethod
+    def _face(screen: Any) -> list[str]:
+        return ["--width", str(screen.WIDTH), "--height", str(screen.HEIGHT)] if screen else ["--headless"]
 
     def start(self) -> "Firefox":
         self.program.start()
