@@ -119,8 +119,8 @@ static const struct {
     const char *text, *remedy;
 } for_visitors[] = {
     {REASON_NO_CERTIFICATE, "This browser presented no device trust certificate.",
-     "On a managed device, wait a moment and try again; if it stays so, run devtrustctl status "
-     "there, or ask your administrator to manage this device."},
+     "On a managed device, wait a moment and try again. If it stays so, look at Device trust among "
+     "its applications (devtrustctl status), or ask your administrator to manage this device."},
     {REASON_REVOKED, "The certificate that this browser presented has been revoked.",
      "A newer one takes its place by itself; try again in a moment. If it stays so, ask your "
      "administrator."},

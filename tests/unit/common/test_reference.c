@@ -133,6 +133,31 @@ static void test_a_newer_reason(void **state) {
     assert_int_equal(reason, REASON_NONE);
 }
 
+/* Whatever is typed: no more than what is documented, and what is read is read again as it is. */
+static void test_anything(void **state) {
+    static const char likely[] = "DT-- 0123456789ABCDEFGHJKMNPQRSTVWXYZOILUoil!\x80\xff";
+    unsigned seed = 1, good = 0;
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        char text[24] = "DT", read[REFERENCE_SIZE], again[REFERENCE_SIZE];
+        enum reason reason = REASON_NONE;
+        seed = seed * 1664525 + 1013904223;
+        size_t length = 9 + (seed >> 16) % 4;
+        for (size_t at = i % 64 ? 2 : 0; at < length; at++) {
+            seed = seed * 1664525 + 1013904223;
+            text[at] = likely[(seed >> 16) % (sizeof likely - 1)];
+        }
+        int r = reference_parse(text, read, &reason);
+        assert_true(r == 0 || r == -EINVAL || r == -EBADMSG || r == -EPROTO);
+        if (r != 0 && r != -EPROTO)
+            continue;
+        good++;
+        assert_int_equal(reference_parse(read, again, &reason), r);
+        assert_string_equal(again, read);
+    }
+    assert_true(good > 0);
+}
+
 static void test_no_randomness(void **state) {
     const struct random_source none = {no_bytes, NULL};
     char text[REFERENCE_SIZE];
@@ -149,6 +174,7 @@ int main(void) {
         cmocka_unit_test(test_swapped_neighbours_are_noticed),
         cmocka_unit_test(test_no_reference),
         cmocka_unit_test(test_a_newer_reason),
+        cmocka_unit_test(test_anything),
         cmocka_unit_test(test_no_randomness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
