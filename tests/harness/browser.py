@@ -97,8 +97,9 @@ class Browser(Pages):
     """`timeout_s` bounds every page load: headless Chromium hangs for ever where a window would ask which certificate to use, so
     a prompt shows as a time-out."""
 
-    def __init__(self, user: str, timeout_s: float | None = None, arguments: tuple[str, ...] = (), screen: Any = None) -> None:
-        """`screen`: a harness.screen.Screen to be seen on."""
+    def __init__(self, user: str, timeout_s: float | None = None, arguments: tuple[str, ...] = (), profile: str | None = None,
+                 screen: Any = None) -> None:
+        """`profile`: a directory in the home, to be used again; otherwise a new one. `screen`: a harness.screen.Screen to be seen on."""
         self.user = user
         self.arguments = (*ARGUMENTS, *arguments)
         if screen:
@@ -112,11 +113,17 @@ class Browser(Pages):
             self.driver.environment["DISPLAY"] = screen.name
         self.port = 0
         self.session = ""
-        self.profile = pathlib.Path(accounts.home(user), f"browser-profile-{next(_numbers)}")
+        self.profile = pathlib.Path(accounts.home(user), profile or f"browser-profile-{next(_numbers)}")
 
-    def start(self) -> "Browser":
+    def start_driver(self) -> "Browser":
+        """Without the browser yet: for who measures how long that takes."""
         self.driver.start()
         self.port = int(self.driver.wait_log(r"started successfully on port (\d+)")[1])
+        return self
+
+    def start(self) -> "Browser":
+        if not self.port:
+            self.start_driver()
         options = {"binary": "/usr/bin/chromium", "args": [*self.arguments, f"--user-data-dir={self.profile}"]}
         milliseconds = int(self.timeout_s * 1000)
         answer = self._request("POST", "/session", {"capabilities": {"alwaysMatch": {
