@@ -197,6 +197,31 @@ static void test_stores_move(void **state) {
     expect_empty(play, ".config/mozilla/firefox/abcd.default");
 }
 
+/* A profile copied by hand brings certificate and key along. */
+static void test_a_store_is_copied(void **state) {
+    struct play *play = *state;
+    char source[USER_DIRS_PATH_MAX], target[USER_DIRS_PATH_MAX];
+    const char *copy[] = {"cp", "-a", source, target, NULL};
+
+    REQUIRE_ROOT();
+    make_in_home(
+        play, "firefox/one", ".mozilla", "firefox/profiles.ini",
+        "[Profile0]\nIsRelative=1\nPath=one\n[Profile1]\nIsRelative=1\nPath=two\n");
+    enrol(play);
+    user_dirs_join(play->dirs.home, ".mozilla/firefox/one", source);
+    user_dirs_join(play->dirs.home, ".mozilla/firefox/two", target);
+    run(copy);
+    assert_true(play_until(play, has_reported));
+    settle(play);
+    assert_int_equal(play->renews, 0);
+    next_request(play, "certificate", "request-2");
+    expect_in(play, ".mozilla/firefox/one", 1);
+    expect_in(play, ".mozilla/firefox/two", 1);
+    next_request(play, "remove", NULL);
+    expect_empty(play, ".mozilla/firefox/one");
+    expect_empty(play, ".mozilla/firefox/two");
+}
+
 static void test_a_store_goes(void **state) {
     struct play *play = *state;
     char away[USER_DIRS_PATH_MAX];
@@ -236,7 +261,7 @@ static void test_in_idle(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_the_older_place_comes), TEST(test_a_new_profile), TEST(test_stores_move),
-        TEST(test_a_store_goes),          TEST(test_in_idle),
+        TEST(test_a_store_is_copied),     TEST(test_a_store_goes),  TEST(test_in_idle),
     };
 
     if (credential_key_harden() < 0)
