@@ -53,6 +53,10 @@ struct browser_family {
 /** Ends with a NULL id. */
 extern const struct browser_family browser_families[];
 
+/** Roots of Thunderbird's profiles, which are as Firefox's. It is no browser, and left alone where
+ * nobody has asked for it. Ends with a NULL path. */
+extern const struct browser_place browser_thunderbird_roots[];
+
 /** By id; NULL: unknown. */
 const struct browser_family *browser_family_find(const char *id);
 

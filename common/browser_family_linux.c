@@ -237,6 +237,15 @@ const struct browser_family browser_families[] = {
     {0},
 };
 
+/* Documented: Debian's package; github.com/flathub/org.mozilla.Thunderbird README.md; of the snap
+ * as Firefox's, whose HOME is $SNAP_USER_COMMON. */
+const struct browser_place browser_thunderbird_roots[] = {
+    {BROWSER_HOME, ".thunderbird"},
+    {BROWSER_HOME, "snap/thunderbird/common/.thunderbird"},
+    {BROWSER_HOME, ".var/app/org.mozilla.Thunderbird/.thunderbird"},
+    {BROWSER_HOME, NULL},
+};
+
 const struct browser_family *browser_family_find(const char *id) {
     for (const struct browser_family *family = browser_families; family->id; family++)
         if (strcmp(family->id, id) == 0)

@@ -258,20 +258,32 @@ static int add_root(struct firefox_profiles *profiles, const char *root) {
     return r >= 0 && group ? add_group(profiles, root) : r;
 }
 
+static int add_roots(
+    struct firefox_profiles *profiles, const struct user_dirs *dirs,
+    const struct browser_place *places) {
+    int r = 0;
+
+    for (const struct browser_place *place = places; r >= 0 && place->path; place++) {
+        char root[USER_DIRS_PATH_MAX];
+
+        if (user_dirs_place(dirs, place, root) >= 0)
+            r = add_root(profiles, root);
+    }
+    return r;
+}
+
 /* Families share roots: a directory is taken once, whoever names it. */
 int firefox_profiles_list(const struct user_dirs *dirs, struct firefox_profiles *ret) {
     CLEANUP_FIREFOX_PROFILES struct firefox_profiles profiles = {0};
+    int r = 0;
 
-    for (const struct browser_family *family = browser_families; family->id; family++) {
-        if (family->kind != BROWSER_FIREFOX)
-            continue;
-        for (const struct browser_place *place = family->stores; place->path; place++) {
-            char root[USER_DIRS_PATH_MAX];
-
-            if (user_dirs_place(dirs, place, root) >= 0 && add_root(&profiles, root) < 0)
-                return -ENOMEM;
-        }
-    }
+    for (const struct browser_family *family = browser_families; r >= 0 && family->id; family++)
+        if (family->kind == BROWSER_FIREFOX)
+            r = add_roots(&profiles, dirs, family->stores);
+    if (r >= 0 && dirs->thunderbird)
+        r = add_roots(&profiles, dirs, browser_thunderbird_roots);
+    if (r < 0)
+        return r;
     *ret = profiles;
     profiles = (struct firefox_profiles){0};
     return 0;

@@ -1,6 +1,6 @@
 /* Where Firefox keeps a user's profiles, each with an NSS database of its own. Read from Firefox's
  * own files as text that may hold anything: bounded, and what does not make sense is left out.
- * Thunderbird and other programs with such files have other roots and are left alone. */
+ * Thunderbird has such files in roots of its own, and is left alone unless dirs->thunderbird. */
 #pragma once
 
 #include "common/cleanup.h"

@@ -110,7 +110,7 @@ static int remove_all(const char *socket_path, const struct user_dirs *dirs) {
     return EXIT_SUCCESS;
 }
 
-static int run_locked(const char *socket_path, bool remove_only) {
+static int run_locked(const char *socket_path, bool remove_only, bool thunderbird) {
     struct user_dirs dirs;
     int lock;
     int status;
@@ -119,6 +119,7 @@ static int run_locked(const char *socket_path, bool remove_only) {
     r = user_dirs_read(&dirs);
     if (r < 0)
         return fail("This user's home directory is not known; set HOME.", r);
+    dirs.thunderbird = thunderbird;
     lock = agent_lock_take(&dirs);
     if (lock == -EWOULDBLOCK) {
         log_event(
@@ -158,11 +159,12 @@ static int harden(void) {
 
 static void usage(FILE *out) {
     (void)fputs(
-        "Usage: devtrust-agent [--socket PATH] [--verbose]\n"
+        "Usage: devtrust-agent [--socket PATH] [--thunderbird] [--verbose]\n"
         "       devtrust-agent --remove\n"
         "       devtrust-agent --version | --help\n"
         "Keeps this user's device-trust certificate; started by systemd for each session.\n"
         "  --socket PATH  devtrustd's socket (default " PATH_DAEMON_SOCKET ")\n"
+        "  --thunderbird  serve the profiles of Thunderbird, too\n"
         "  --verbose      log each step\n"
         "  --remove       delete what is on record now, and end; for who is not signed in\n",
         out);
@@ -170,13 +172,17 @@ static void usage(FILE *out) {
 
 int main(int argc, char *argv[]) {
     static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"verbose", no_argument, NULL, 'v'},
-        {"remove", no_argument, NULL, 'r'},       {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {0},
+        {"socket", required_argument, NULL, 's'},
+        {"thunderbird", no_argument, NULL, 't'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"remove", no_argument, NULL, 'r'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     const char *socket_path = PATH_DAEMON_SOCKET;
     enum log_level level = LOG_LEVEL_INFO;
-    bool remove_only = false;
+    bool remove_only = false, thunderbird = false;
     int option;
     int r;
 
@@ -185,6 +191,9 @@ int main(int argc, char *argv[]) {
         switch (option) {
         case 's':
             socket_path = optarg;
+            break;
+        case 't':
+            thunderbird = true;
             break;
         case 'v':
             level = LOG_LEVEL_DEBUG;
@@ -218,5 +227,5 @@ int main(int argc, char *argv[]) {
             stderr);
         return EXIT_USAGE;
     }
-    return run_locked(socket_path, remove_only);
+    return run_locked(socket_path, remove_only, thunderbird);
 }

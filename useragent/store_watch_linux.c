@@ -211,6 +211,14 @@ static bool shares_all(const struct browser_family *family) {
     return !own->path && !first->path;
 }
 
+static void watch_thunderbird(struct scan *scan, const struct user_dirs *dirs) {
+    char path[USER_DIRS_PATH_MAX];
+
+    for (const struct browser_place *place = browser_thunderbird_roots; place->path; place++)
+        if (place_is_there(scan, dirs, place, path))
+            watch_profiles(scan, path);
+}
+
 static void watch_family(
     struct scan *scan, const struct user_dirs *dirs, const struct browser_family *family) {
     char path[USER_DIRS_PATH_MAX];
@@ -269,6 +277,8 @@ int store_watch_scan(
         return -ENOMEM;
     for (const struct browser_family *family = browser_families; family->id; family++)
         watch_family(&scan, dirs, family);
+    if (dirs->thunderbird)
+        watch_thunderbird(&scan, dirs);
     for (size_t i = 0; i < scan.table->count; i++) {
         free(scan.table->dirs[i].path);
         scan.table->dirs[i].path = NULL;

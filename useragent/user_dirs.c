@@ -77,7 +77,7 @@ static int read_xdg(const char *variable, const char *home, const char *fallback
 }
 
 int user_dirs_read(struct user_dirs *ret) {
-    struct user_dirs dirs;
+    struct user_dirs dirs = {.thunderbird = false};
     int r;
 
     r = read_home(dirs.home);

@@ -15,9 +15,11 @@ struct user_dirs {
     char data[USER_DIRS_PATH_MAX];    /* $XDG_DATA_HOME or ~/.local/share */
     char state[USER_DIRS_PATH_MAX];   /* $XDG_STATE_HOME or ~/.local/state */
     char runtime[USER_DIRS_PATH_MAX]; /* $XDG_RUNTIME_DIR; empty where there is none */
+    bool thunderbird;                 /* serve its profiles, too */
 };
 
-/** $HOME, or the home of the passwd entry. Returns 0, -ENOENT (no home is known), -ENAMETOOLONG. */
+/** $HOME, or the home of the passwd entry; without Thunderbird. Returns 0, -ENOENT (no home is
+ * known), -ENAMETOOLONG. */
 int user_dirs_read(struct user_dirs *ret);
 
 /** False where the home directory is not there: not mounted, moved, deleted. */

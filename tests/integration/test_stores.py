@@ -68,8 +68,8 @@ def test_the_older_place_wins_where_it_exists(ready):
     assert len(newer.contents().ours) in (0, 1)
 
 
-def test_snaps_and_flatpaks_beside_the_distributions_own(ready):
-    """Homes as they have them; each browser gets the certificate where it looks, the others' is not touched, and all of it goes again."""
+def test_snaps_flatpaks_and_thunderbird_beside_the_distributions_own(ready):
+    """Homes as they have them; each browser gets the certificate where it looks, Thunderbird only if told, and all of it goes again."""
     profiles = ["snap/firefox/common/.mozilla/firefox", ".var/app/org.mozilla.firefox/config/mozilla/firefox", ".config/mozilla/firefox"]
     places = [f"{root}/abcd.default" for root in profiles] + [
         ".local/share/pki/nssdb", "snap/chromium/current/.local/share/pki/nssdb", ".var/app/org.chromium.Chromium/data/pki/nssdb"]
@@ -87,6 +87,14 @@ def test_snaps_and_flatpaks_beside_the_distributions_own(ready):
     for database in databases:
         assert database.serials() == [user["serial"]] and len(database.contents().keys) == 1
     assert not thunderbird.contents().certificates
+
+    agent = ready.device.agents["alice"]
+    agent.stop()
+    agent.program.argv.append("--thunderbird")
+    agent.start()
+    user = ready.device.wait_user("alice", state="installed", stores=lambda stores: len(stores) == len(places) + 1)
+    databases.append(thunderbird)
+    assert all(database.serials() == [user["serial"]] for database in databases)
     ready.server.distribution("off")
     ready.device.wait_gone("alice")
     assert not any(database.contents().certificates or database.contents().keys for database in databases)

@@ -183,6 +183,11 @@ static void test_all_roots(void **state) {
     assert_int_equal(profiles.count, 4);
     for (size_t i = 0; i < 4; i++)
         assert_non_null(strstr(profiles.paths[i], roots[i]));
+    firefox_profiles_deinit(&profiles);
+    dirs.thunderbird = true;
+    assert_int_equal(firefox_profiles_list(&dirs, &profiles), 0);
+    assert_int_equal(profiles.count, 5);
+    assert_non_null(strstr(profiles.paths[4], ".thunderbird/p"));
 }
 
 static void test_most_and_one_more(void **state) {

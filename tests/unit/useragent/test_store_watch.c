@@ -185,6 +185,23 @@ static void test_firefox_profiles(void **state) {
     assert_true(scan(fixture));
 }
 
+/* Only where it was asked for. */
+static void test_thunderbird(void **state) {
+    struct fixture *fixture = *state;
+    const char *ini = "[Profile0]\nName=d\nIsRelative=1\nPath=abcd.default\n";
+
+    make_dirs(fixture, ".thunderbird");
+    scan(fixture);
+    make_dirs(fixture, ".thunderbird/abcd.default");
+    put(fixture, ".thunderbird/profiles.ini", "");
+    assert_false(is_told(fixture));
+    fixture->dirs.thunderbird = true;
+    assert_false(scan(fixture));
+    put(fixture, ".thunderbird/profiles.ini", ini);
+    assert_true(is_told(fixture));
+    assert_true(scan(fixture));
+}
+
 /* An update of the snap: "current" leads to another revision. */
 static void test_a_link_leads_elsewhere(void **state) {
     struct fixture *fixture = *state;
@@ -250,6 +267,7 @@ int main(void) {
         TEST(test_the_older_place_comes),
         TEST(test_a_database_is_deleted),
         TEST(test_what_does_not_matter),
+        TEST(test_thunderbird),
         TEST(test_firefox_profiles),
         TEST(test_a_link_leads_elsewhere),
         TEST(test_data_home_elsewhere),
