@@ -37,7 +37,7 @@ static int reserve(struct buffer *buffer, size_t size) {
     return 0;
 }
 
-int buffer_append(struct buffer *buffer, const void *data, size_t size) {
+int buffer_append_growing(struct buffer *buffer, const void *data, size_t size) {
     if (buffer->maximum == SIZE_MAX || size > buffer->maximum - buffer->size)
         return -EMSGSIZE;
 
@@ -49,10 +49,6 @@ int buffer_append(struct buffer *buffer, const void *data, size_t size) {
     buffer->size += size;
     buffer->data[buffer->size] = '\0';
     return 0;
-}
-
-int buffer_append_string(struct buffer *buffer, const char *string) {
-    return buffer_append(buffer, string, strlen(string));
 }
 
 void buffer_consume(struct buffer *buffer, size_t size) {

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buffer {
     uint8_t *data; /* NUL-terminated one past size, for the convenience of text users */
@@ -19,11 +20,24 @@ struct buffer {
 /** Frees the contents; the buffer may be used again. Safe on a zeroed buffer. */
 void buffer_deinit(struct buffer *buffer);
 
-/** Appends `size` bytes. Returns 0, -EMSGSIZE past the maximum (contents unchanged), -ENOMEM. */
-int buffer_append(struct buffer *buffer, const void *data, size_t size);
+/* What buffer_append() does where there is no room yet. */
+int buffer_append_growing(struct buffer *buffer, const void *data, size_t size);
+
+/** Appends `size` bytes. Returns 0, -EMSGSIZE past the maximum (contents unchanged), -ENOMEM. Here
+ * for those who write in pieces of a few bytes, as JSON does. */
+static inline int buffer_append(struct buffer *buffer, const void *data, size_t size) {
+    if (size == 0 || size >= buffer->capacity - buffer->size)
+        return buffer_append_growing(buffer, data, size);
+    memcpy(buffer->data + buffer->size, data, size);
+    buffer->size += size;
+    buffer->data[buffer->size] = '\0';
+    return 0;
+}
 
 /** Appends a C string without its NUL. Errors as buffer_append(). */
-int buffer_append_string(struct buffer *buffer, const char *string);
+static inline int buffer_append_string(struct buffer *buffer, const char *string) {
+    return buffer_append(buffer, string, strlen(string));
+}
 
 /** Removes `size` bytes (at most buffer->size) from the front. */
 void buffer_consume(struct buffer *buffer, size_t size);
