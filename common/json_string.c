@@ -1,5 +1,5 @@
 /* Strings are most of what the gate sees, and nearly all of them are plain ASCII: that part goes by
- * sixteen bytes at a time. */
+ * sixteen bytes at a time, in long ones twice as many. */
 #include "common/json_string.h"
 
 #include "common/utf8.h"
@@ -24,25 +24,39 @@ static size_t first_byte(uint64_t word) {
     return (size_t)(is_big ? __builtin_clzll(word) : __builtin_ctzll(word)) / 8;
 }
 
-/* How many of the next sixteen bytes are plain, up to the first that is not. */
-static size_t plain_in_block(const char *text) {
+/* Where a byte of sixteen is not plain, all bits of its place. */
+static block special_in_block(const char *text) {
     block bytes;
     memcpy(&bytes, text, BLOCK);
-    const block special = (bytes < 0x20) | (bytes == '"') | (bytes == '\\');
+    return (bytes < 0x20) | (bytes == '"') | (bytes == '\\');
+}
+
+static bool block_is_plain(block special) {
     uint64_t halves[2];
     memcpy(halves, &special, BLOCK);
-    if (halves[0])
-        return first_byte(halves[0]);
-    return halves[1] ? BLOCK / 2 + first_byte(halves[1]) : BLOCK;
+    return (halves[0] | halves[1]) == 0;
+}
+
+/* How many bytes come before the first special one, which is there. */
+static size_t plain_in_block(block special) {
+    uint64_t halves[2];
+    memcpy(halves, &special, BLOCK);
+    return halves[0] ? first_byte(halves[0]) : BLOCK / 2 + first_byte(halves[1]);
+}
+
+static bool two_blocks_are_plain(const char *text) {
+    return block_is_plain(special_in_block(text) | special_in_block(text + BLOCK));
 }
 
 size_t json_string_plain_length(const char *text, size_t size) {
     size_t length = 0;
     while (size - length >= BLOCK) {
-        size_t plain = plain_in_block(text + length);
-        length += plain;
-        if (plain < BLOCK)
-            return length;
+        const block special = special_in_block(text + length);
+        if (!block_is_plain(special))
+            return length + plain_in_block(special);
+        length += BLOCK;
+        while (size - length >= 2 * BLOCK && two_blocks_are_plain(text + length))
+            length += 2 * BLOCK;
     }
     while (length < size && byte_is_plain(text[length]))
         length++;
