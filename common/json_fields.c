@@ -2,6 +2,9 @@
  * getters. */
 #include "common/json_fields.h"
 
+#include "common/json_gate.h"
+#include "common/json_writer.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -18,6 +21,10 @@ static bool length_fits(const struct json_field *field, size_t length) {
     return (int64_t)length >= field->minimum && (int64_t)length <= maximum;
 }
 
+static bool number_fits(const struct json_field *field, int64_t number) {
+    return number >= field->minimum && (field->maximum == 0 || number <= field->maximum);
+}
+
 static bool value_is_good(struct json_object *value, const struct json_field *field) {
     if (json_object_get_type(value) != json_types[field->type])
         return false;
@@ -28,10 +35,8 @@ static bool value_is_good(struct json_object *value, const struct json_field *fi
         /* objects that did not come through the gate may hold NULs; a C string would end there */
         return length_fits(field, length) && strlen(json_object_get_string(value)) == length;
     }
-    case JSON_FIELD_INT: {
-        int64_t number = json_object_get_int64(value);
-        return number >= field->minimum && (field->maximum == 0 || number <= field->maximum);
-    }
+    case JSON_FIELD_INT:
+        return number_fits(field, json_object_get_int64(value));
     case JSON_FIELD_ARRAY:
         return length_fits(field, json_object_array_length(value));
     case JSON_FIELD_BOOL:
@@ -84,6 +89,123 @@ int json_fields_read(
     }
     return 0;
 }
+
+/* ---- from text ---- */
+
+struct text_reading {
+    const struct json_field *table;
+    size_t count;
+    struct json_gate_value found[JSON_FIELDS_TEXT_MAX]; /* by row; json_type_null: absent */
+};
+
+static int text_member(
+    const struct json_gate_string *key, const struct json_gate_value *value, void *userdata) {
+    struct text_reading *reading = userdata;
+    for (size_t i = 0; i < reading->count; i++)
+        if (json_gate_string_is(key, reading->table[i].name))
+            reading->found[i] = *value;
+    return 0;
+}
+
+/* Decodes a string on the way: only then is its length known. */
+static bool text_is_good(
+    const struct json_gate_value *value, const struct json_field *field, char *room) {
+    if (value->type != json_types[field->type])
+        return false;
+    if (field->type == JSON_FIELD_STRING)
+        return length_fits(field, json_gate_string_decode(&value->string, room));
+    return field->type != JSON_FIELD_INT || number_fits(field, value->number);
+}
+
+static void fill_from_text(
+    const struct json_gate_value *value, enum json_field_type type, char *room, void *member) {
+    if (type == JSON_FIELD_STRING)
+        *(const char **)member = room;
+    else if (type == JSON_FIELD_INT)
+        *(int64_t *)member = value->number;
+    else
+        *(bool *)member = value->number;
+}
+
+static bool table_is_flat(const struct json_field *table, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (table[i].type == JSON_FIELD_ARRAY || table[i].type == JSON_FIELD_OBJECT)
+            return false;
+    return true;
+}
+
+int json_fields_read_text(
+    const char *text, size_t size, const struct json_field *table, size_t count, char *room,
+    void *ret_struct, const char **ret_field) {
+    struct text_reading reading; /* most of it is not used, and need not be cleared */
+    if (count > JSON_FIELDS_TEXT_MAX || !table_is_flat(table, count))
+        return -ENOTSUP;
+    reading.table = table;
+    reading.count = count;
+    for (size_t i = 0; i < count; i++)
+        reading.found[i].type = json_type_null;
+    if (json_gate_read_members(text, size, SIZE_MAX, false, text_member, &reading) < 0)
+        return refuse("", ret_field);
+    for (size_t i = 0; i < count; i++) {
+        const struct json_gate_value *value = &reading.found[i];
+        bool is_absent = value->type == json_type_null;
+        if (is_absent ? table[i].required
+                      : !text_is_good(value, &table[i], room + (value->text - text)))
+            return refuse(table[i].name, ret_field);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct json_gate_value *value = &reading.found[i];
+        if (value->type != json_type_null)
+            fill_from_text(
+                value, table[i].type, room + (value->text - text),
+                (char *)ret_struct + table[i].offset);
+    }
+    return 0;
+}
+
+/* ---- to text ---- */
+
+static bool is_left_out(const struct json_field *field, const void *member) {
+    if (field->required)
+        return false;
+    if (field->type == JSON_FIELD_STRING)
+        return !*(const char *const *)member;
+    return field->type == JSON_FIELD_INT ? *(const int64_t *)member == 0 : !*(const bool *)member;
+}
+
+static int write_member(struct buffer *buffer, enum json_field_type type, const void *member) {
+    if (type == JSON_FIELD_STRING)
+        return json_write_string(buffer, *(const char *const *)member);
+    if (type == JSON_FIELD_INT)
+        return json_write_int(buffer, *(const int64_t *)member);
+    return buffer_append_string(buffer, *(const bool *)member ? "true" : "false");
+}
+
+int json_fields_write(
+    struct buffer *buffer, const struct json_field *table, size_t count, const void *fields) {
+    if (!table_is_flat(table, count))
+        return -ENOTSUP;
+    const char *before = "{";
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const void *member = (const char *)fields + table[i].offset;
+        if (is_left_out(&table[i], member))
+            continue;
+        r = buffer_append_string(buffer, before);
+        if (r == 0)
+            r = json_write_string(buffer, table[i].name);
+        if (r == 0)
+            r = buffer_append_string(buffer, ":");
+        if (r == 0)
+            r = write_member(buffer, table[i].type, member);
+        before = ",";
+    }
+    if (r == 0 && *before == '{')
+        r = buffer_append_string(buffer, before);
+    return r < 0 ? r : buffer_append_string(buffer, "}");
+}
+
+/* ---- objects ---- */
 
 int json_fields_add(struct json_object *object, const char *name, struct json_object *value) {
     if (!value)

@@ -4,6 +4,7 @@
 #include "common/json_gate.h"
 
 #include "common/cleanup.h"
+#include "common/json_number.h"
 #include "common/json_string.h"
 
 #include <errno.h>
@@ -14,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below 10³⁰⁸ every decimal number is a finite double; the few above it are not worth a bignum. */
-#define MAX_DECIMAL_MAGNITUDE 308
-#define MAX_EXPONENT 9999
 #define ONE_PASS_MAX                                                                               \
     2048           /* bytes; of more, no objects are made before all of it is known to be good */
 #define FEW_KEYS 8 /* up to which comparing each with each is cheaper than sorting */
@@ -26,8 +24,11 @@ struct gate {
     unsigned depth;
     size_t values_left;      /* that it may have yet */
     bool builds;             /* or else it only checks */
-    json_gate_member member; /* gets what is in the outermost object; NULL: the object is made */
+    json_gate_member member; /* gets what is in the outermost object; NULL: nobody */
+    bool member_is_made;     /* where it is an object or array */
     void *userdata;
+    bool string_is_escaped, number_is_integer; /* of the latest of either */
+    int64_t number;
     bool keys_escaped; /* some key of the text so far has an escape in it */
     size_t keys_seen;  /* in the whole text */
     size_t keys_open;  /* in the objects that are still open: a stack */
@@ -53,25 +54,12 @@ static bool take(struct gate *gate, char c) {
     return true;
 }
 
-/* The four kinds of white space of RFC 8259, section 2; isspace() knows more and asks the locale.
- */
-static void skip_space(struct gate *gate) {
-    const char *next = gate->next;
-    while (next < gate->end && *next <= ' ' &&
-           (*next == ' ' || *next == '\t' || *next == '\n' || *next == '\r'))
-        next++;
-    gate->next = next;
-}
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-static size_t skip_digits(struct gate *gate) {
-    const char *first = gate->next;
-    while (gate->next < gate->end && is_digit(*gate->next))
+/* The four kinds of white space of RFC 8259, section 2; isspace() knows more and asks the locale. A
+ * program writes none. */
+static inline void skip_space(struct gate *gate) {
+    while (gate->next < gate->end && (uint8_t)*gate->next <= ' ' &&
+           (at(gate, ' ') || at(gate, '\t') || at(gate, '\n') || at(gate, '\r')))
         gate->next++;
-    return (size_t)(gate->next - first);
 }
 
 /* Room for `size` bytes, good until the next of these. NULL when memory is out. */
@@ -115,68 +103,19 @@ static int take_string(struct gate *gate, struct json_object **ret) {
     if (escaped < 0)
         return escaped;
     string.end = gate->next - 1;
+    gate->string_is_escaped = escaped > 0;
     return gate->builds ? build_string(gate, string, escaped > 0, ret) : 0;
 }
 
 /* --- numbers --- */
 
-/* The parts of a number as they stand in the text. */
-struct number {
-    const char *start, *digits;
-    size_t digit_count; /* before the point */
-    bool negative, is_integer;
-    int exponent; /* 0 where it is negative: that never makes a number too large */
-};
-
-static bool integer_value(const struct number *number, int64_t *ret) {
-    if (number->digit_count > 19) /* 2⁶³ has 19 digits, and a first digit of 0 stands alone */
-        return false;
-    uint64_t value = 0; /* 19 digits fit 64 bits */
-    for (size_t i = 0; i < number->digit_count; i++)
-        value = value * 10 + (uint64_t)(number->digits[i] - '0');
-    if (value > (uint64_t)INT64_MAX + (number->negative ? 1 : 0))
-        return false;
-    *ret = number->negative ? (int64_t)(0 - value) : (int64_t)value;
-    return true;
-}
-
-/* The digits of an exponent, saturating. */
-static int exponent_value(const char *digits, size_t count) {
-    int value = 0;
-    for (size_t i = 0; i < count && value < MAX_EXPONENT; i++)
-        value = value * 10 + (digits[i] - '0');
-    return value;
-}
-
-static int take_fraction(struct gate *gate, struct number *number) {
-    if (!take(gate, '.'))
-        return 0;
-    number->is_integer = false;
-    return skip_digits(gate) == 0 ? -EBADMSG : 0;
-}
-
-static int take_exponent(struct gate *gate, struct number *number) {
-    if (!take(gate, 'e') && !take(gate, 'E'))
-        return 0;
-    number->is_integer = false;
-    bool small = take(gate, '-');
-    if (!small)
-        (void)take(gate, '+');
-    const char *digits = gate->next;
-    size_t count = skip_digits(gate);
-    if (count == 0)
-        return -EBADMSG;
-    number->exponent = small ? 0 : exponent_value(digits, count);
-    return 0;
-}
-
 /* By json-c's own functions: it keeps the text, so that it writes what it has read. */
-static int build_double(struct gate *gate, const struct number *number, struct json_object **ret) {
-    size_t size = (size_t)(gate->next - number->start);
+static int build_double(struct gate *gate, const char *start, struct json_object **ret) {
+    size_t size = (size_t)(gate->next - start);
     char *text = scratch_room(gate, size + 1);
     if (!text)
         return -ENOMEM;
-    memcpy(text, number->start, size);
+    memcpy(text, start, size);
     text[size] = '\0';
     double value;
     if (json_parse_double(text, &value) != 0)
@@ -184,36 +123,21 @@ static int build_double(struct gate *gate, const struct number *number, struct j
     return built(json_object_new_double_s(value, text), ret);
 }
 
-static int finish_number(struct gate *gate, const struct number *number, struct json_object **ret) {
-    if (number->is_integer) {
-        int64_t value;
-        if (!integer_value(number, &value))
-            return -EBADMSG;
-        return gate->builds ? built(json_object_new_int64(value), ret) : 0;
-    }
-    if (number->digit_count > MAX_DECIMAL_MAGNITUDE ||
-        (int)number->digit_count + number->exponent > MAX_DECIMAL_MAGNITUDE)
-        return -EBADMSG;
-    return gate->builds ? build_double(gate, number, ret) : 0;
-}
-
 static int take_number(struct gate *gate, struct json_object **ret) {
-    struct number number = {.start = gate->next, .is_integer = true};
-    number.negative = take(gate, '-');
-    number.digits = gate->next;
-    number.digit_count = skip_digits(gate);
-    if (number.digit_count == 0 || (number.digit_count > 1 && *number.digits == '0')) {
-        gate->next = number.start;
-        return -EBADMSG;
-    }
-    int r = take_fraction(gate, &number);
-    if (r == 0)
-        r = take_exponent(gate, &number);
+    const char *start = gate->next;
+    struct json_number number;
+    int r = json_number_check(&gate->next, gate->end, &number);
     if (r < 0)
         return r;
-    r = finish_number(gate, &number, ret);
+    gate->number_is_integer = number.is_integer;
+    gate->number = number.value;
+    if (!gate->builds)
+        return 0;
+    if (number.is_integer)
+        return built(json_object_new_int64(number.value), ret);
+    r = build_double(gate, start, ret);
     if (r == -EBADMSG)
-        gate->next = number.start;
+        gate->next = start;
     return r;
 }
 
@@ -289,13 +213,57 @@ static const char *key_name(struct gate *gate, struct json_string key, bool esca
 
 /* Owns `value`. Whether the key was there before is found out at the end of the object. */
 static int add_member(
-    struct gate *gate, struct json_object *object, const char *key, struct json_object *value) {
-    if (key && !object)
-        return gate->member(key, value, gate->userdata);
-    if (key && json_object_object_add_ex(object, key, value, JSON_C_OBJECT_ADD_KEY_IS_NEW) == 0)
+    struct gate *gate, struct json_object *object, struct json_string key, bool escaped,
+    struct json_object *value) {
+    const char *name = key_name(gate, key, escaped);
+    if (name && json_object_object_add_ex(object, name, value, JSON_C_OBJECT_ADD_KEY_IS_NEW) == 0)
         return 0;
     json_object_put(value);
     return -ENOMEM;
+}
+
+static enum json_type type_at(const struct gate *gate) {
+    switch (gate->next < gate->end ? *gate->next : '\0') {
+    case '{':
+        return json_type_object;
+    case '[':
+        return json_type_array;
+    case '"':
+        return json_type_string;
+    case 't':
+    case 'f':
+        return json_type_boolean;
+    case 'n':
+        return json_type_null;
+    default:
+        return json_type_int; /* or double, which is known behind it */
+    }
+}
+
+/* The member of the outermost object that `key` names, to who asked for it. */
+static int hand_member(struct gate *gate, const struct json_gate_string *key) {
+    skip_space(gate);
+    struct json_gate_value value = {.type = type_at(gate), .text = gate->next};
+    struct json_object *object = NULL;
+    bool is_nested = value.type == json_type_object || value.type == json_type_array;
+    gate->builds = is_nested && gate->member_is_made;
+    int r = take_value(gate, &object);
+    gate->builds = false;
+    if (r < 0)
+        return r;
+    value.size = (size_t)(gate->next - value.text);
+    if (is_nested) {
+        value.object = object;
+    } else if (value.type == json_type_string) {
+        value.string =
+            (struct json_gate_string){value.text + 1, value.size - 2, gate->string_is_escaped};
+    } else if (value.type == json_type_int) {
+        value.type = gate->number_is_integer ? json_type_int : json_type_double;
+        value.number = gate->number;
+    } else {
+        value.number = *value.text == 't';
+    }
+    return gate->member(key, &value, gate->userdata);
 }
 
 static int take_member(struct gate *gate, struct json_object *object) {
@@ -305,10 +273,15 @@ static int take_member(struct gate *gate, struct json_object *object) {
     if (escaped < 0)
         return escaped;
     gate->keys_escaped |= escaped > 0;
+    if (gate->member && gate->depth == 1) {
+        const struct json_gate_string name = {
+            key.start, (size_t)(key.end - key.start), escaped > 0};
+        return hand_member(gate, &name);
+    }
     int r = take_value(gate, &value);
     if (r < 0 || !gate->builds)
         return r;
-    return add_member(gate, object, key_name(gate, key, escaped > 0), value);
+    return add_member(gate, object, key, escaped > 0, value);
 }
 
 static int take_members(struct gate *gate, struct json_object *object) {
@@ -358,9 +331,8 @@ static int take_nested(struct gate *gate, struct json_object **ret) {
     if (gate->depth == JSON_GATE_MAX_DEPTH)
         return -EBADMSG;
     bool is_object = *gate->next++ == '{';
-    bool is_made = gate->builds && !(gate->member && gate->depth == 0);
     CLEANUP_JSON struct json_object *nested = NULL;
-    if (is_made) {
+    if (gate->builds) {
         nested = is_object ? json_object_new_object() : json_object_new_array();
         if (!nested)
             return -ENOMEM;
@@ -470,25 +442,51 @@ static int check_before(const char *text, size_t size, size_t max_values) {
 
 int json_gate_parse(const char *text, size_t size, struct json_object **ret) {
     int r = check_before(text, size, SIZE_MAX);
-    if (r < 0)
-        return r;
+    return r < 0 ? r : json_gate_make(text, size, ret);
+}
+
+int json_gate_make(const char *text, size_t size, struct json_object **ret) {
     struct gate CLEANUP(gate_deinit) gate;
     gate_init(&gate, text, size, SIZE_MAX, true);
     return take_text(&gate, ret);
 }
 
-int json_gate_parse_members(
-    const char *text, size_t size, size_t max_values, json_gate_member member, void *userdata) {
-    int r = check_before(text, size, max_values);
+int json_gate_read_members(
+    const char *text, size_t size, size_t max_values, bool makes, json_gate_member member,
+    void *userdata) {
+    int r = size > INT_MAX ? -EBADMSG : makes ? check_before(text, size, max_values) : 0;
     if (r < 0)
         return r;
     struct gate CLEANUP(gate_deinit) gate;
     struct json_object *none = NULL;
-    gate_init(&gate, text, size, max_values, true);
+    gate_init(&gate, text, size, max_values, false);
     gate.member = member;
+    gate.member_is_made = makes;
     gate.userdata = userdata;
     skip_space(&gate);
     return at(&gate, '{') ? take_text(&gate, &none) : -EBADMSG;
+}
+
+static struct json_string string_of(const struct json_gate_string *string) {
+    return (struct json_string){string->text, string->text + string->size};
+}
+
+bool json_gate_string_is(const struct json_gate_string *string, const char *meaning) {
+    const size_t size = strlen(meaning);
+    if (string->escaped)
+        return json_string_compare(
+                   string_of(string), (struct json_string){meaning, meaning + size}) == 0;
+    return string->size == size && memcmp(string->text, meaning, size) == 0;
+}
+
+size_t json_gate_string_decode(const struct json_gate_string *string, char *ret) {
+    size_t size = string->size;
+    if (string->escaped)
+        size = json_string_decode(string_of(string), ret);
+    else
+        memcpy(ret, string->text, size);
+    ret[size] = '\0';
+    return size;
 }
 
 void json_object_put_ptr(struct json_object **object) {

@@ -70,12 +70,9 @@ static const struct json_field watch_table[] = {
 void daemon_agent_watch(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct watch_fields fields = {0};
-    const char *field = NULL;
 
-    if (json_fields_read(
-            varlink_call_parameters(call), watch_table, ARRAY_LENGTH(watch_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, watch_table, ARRAY_LENGTH(watch_table), &fields) < 0)
+        return;
     agents_watch(daemon->agents, (int64_t)varlink_call_uid(call), fields.version, call);
 }
 
@@ -129,15 +126,12 @@ static void submit_cancelled(struct varlink_call *call, void *userdata) {
 void daemon_agent_submit(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct submit_fields fields = {0};
-    const char *field = NULL;
     struct user *user = caller(daemon, call);
 
     if (!user)
         return;
-    if (json_fields_read(
-            varlink_call_parameters(call), submit_table, ARRAY_LENGTH(submit_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, submit_table, ARRAY_LENGTH(submit_table), &fields) < 0)
+        return;
     varlink_call_on_cancel(call, submit_cancelled, daemon);
     user_submit(user, fields.request_id, fields.csr, submitted, call);
 }
@@ -246,15 +240,12 @@ static void report(
 void daemon_agent_report(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct report_fields fields = {0};
-    const char *field = NULL;
     struct user *user = caller(daemon, call);
 
     if (!user)
         return;
-    if (json_fields_read(
-            varlink_call_parameters(call), report_table, ARRAY_LENGTH(report_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, report_table, ARRAY_LENGTH(report_table), &fields) < 0)
+        return;
     report(call, user, &fields);
 }
 
@@ -268,25 +259,32 @@ static const struct json_field renew_table[] = {
     JSON_FIELD(struct renew_fields, reason, "reason", JSON_FIELD_STRING, true, 1, 16),
 };
 
+struct renew_answer {
+    const char *request_id;
+};
+
+static const struct json_field renew_answer_table[] = {
+    JSON_FIELD(struct renew_answer, request_id, "request_id", JSON_FIELD_STRING, true, 1, 64),
+};
+
 void daemon_agent_renew(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct renew_fields fields = {0};
     struct user_answer answer;
     enum request_reason reason;
-    const char *field = NULL, *id = NULL;
+    struct renew_answer renewed = {NULL};
     struct user *user = caller(daemon, call);
 
     if (!user)
         return;
-    if (json_fields_read(
-            varlink_call_parameters(call), renew_table, ARRAY_LENGTH(renew_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, renew_table, ARRAY_LENGTH(renew_table), &fields) < 0)
+        return;
     if (request_reason_from_name(fields.reason, &reason) < 0)
         return varlink_call_invalid_parameter(call, "reason");
-    int r = user_renew(user, reason, &id, &answer);
+    int r = user_renew(user, reason, &renewed.request_id, &answer);
     if (r > 0)
-        varlink_call_reply(call, with_text("request_id", id));
+        varlink_call_reply_fields(
+            call, renew_answer_table, ARRAY_LENGTH(renew_answer_table), &renewed);
     else if (r == 0)
         answer_error(call, &answer);
     else
@@ -321,12 +319,10 @@ static bool are_texts(struct json_object *array) {
 void daemon_agent_inspected(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct inspected_fields fields = {0};
-    const char *field = NULL;
 
-    if (json_fields_read(
-            varlink_call_parameters(call), inspected_table, ARRAY_LENGTH(inspected_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(
+            call, inspected_table, ARRAY_LENGTH(inspected_table), &fields) < 0)
+        return;
     if (fields.checks && agent_answers_validate(fields.checks) < 0)
         return varlink_call_invalid_parameter(call, "checks");
     if (fields.actions && !are_texts(fields.actions))

@@ -207,12 +207,9 @@ static void look_up_for_monitor(
 void daemon_debug_monitor(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct monitor_fields fields = {0};
-    const char *field = NULL;
 
-    if (json_fields_read(
-            varlink_call_parameters(call), monitor_table, ARRAY_LENGTH(monitor_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, monitor_table, ARRAY_LENGTH(monitor_table), &fields) < 0)
+        return;
     const struct user *user = fields.user ? users_find_by_name(daemon->users, fields.user) : NULL;
     if (!fields.user)
         begin_monitor(daemon, call, &fields, MONITOR_UID_NONE);
@@ -248,13 +245,10 @@ static const struct json_field machine_table[] = {
 void daemon_debug_get_user_machine(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct machine_fields fields = {0};
-    const char *field = NULL;
     struct json_object *reply CLEANUP_JSON = json_object_new_object();
 
-    if (json_fields_read(
-            varlink_call_parameters(call), machine_table, ARRAY_LENGTH(machine_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, machine_table, ARRAY_LENGTH(machine_table), &fields) < 0)
+        return;
     struct user *user = users_find_by_name(daemon->users, fields.user);
     if (!user)
         return varlink_call_invalid_parameter(call, "user");

@@ -238,12 +238,9 @@ void daemon_device_enroll(struct varlink_call *call, void *userdata) {
     struct daemon *daemon = userdata;
     struct enroll_fields fields = {0};
     struct secret *token = NULL;
-    const char *field = NULL;
 
-    if (json_fields_read(
-            varlink_call_parameters(call), enroll_table, ARRAY_LENGTH(enroll_table), &fields,
-            &field) < 0)
-        return varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, enroll_table, ARRAY_LENGTH(enroll_table), &fields) < 0)
+        return;
     struct enroll_call *enroll = calloc(1, sizeof(*enroll));
     int r = take_token(fields.token, &token);
     if (!enroll || r < 0) {

@@ -26,12 +26,7 @@ bool device_call_is_root(const struct varlink_call *call) {
 }
 
 int device_call_read_whom(struct varlink_call *call, struct device_call_whom *ret) {
-    const char *field = NULL;
-    int r = json_fields_read(
-        varlink_call_parameters(call), whom_table, ARRAY_LENGTH(whom_table), ret, &field);
-    if (r < 0)
-        varlink_call_invalid_parameter(call, field);
-    return r;
+    return varlink_call_read_parameters(call, whom_table, ARRAY_LENGTH(whom_table), ret);
 }
 
 struct user *device_call_user(struct daemon *daemon, struct varlink_call *call, const char *name) {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <json-c/json_object.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,11 @@
 static struct varlink_call *call_free(struct varlink_call *call) {
     if (!call)
         return NULL;
+    if (call->room)
+        explicit_bzero(call->room, call->parts.parameters_size); /* it may have been a token */
+    free(call->room);
     varlink_call_parts_deinit(&call->parts);
+    json_object_put(call->parameters);
     json_object_put(call->unsent);
     free(call);
     return NULL;
@@ -38,31 +43,46 @@ static void call_finish(struct varlink_call *call) {
     call_free(call);
 }
 
-/* Owns `parameters`. */
+/* What the observer sees of a struct are objects, like everything else. */
+static void call_show_reply(
+    const struct varlink_call *call, const char *error, const struct varlink_parameters *parameters,
+    bool continues, size_t size, int64_t latency_us) {
+    struct buffer CLEANUP_BUFFER text = BUFFER_INIT(VARLINK_REPLY_MAX);
+    struct json_object CLEANUP_JSON *made = NULL;
+    if (parameters->table &&
+        json_fields_write(&text, parameters->table, parameters->count, parameters->fields) == 0)
+        (void)json_gate_parse((const char *)text.data, text.size, &made);
+    varlink_statistics_show_reply(
+        call, error, parameters->table ? made : parameters->object, continues, size, latency_us);
+}
+
 static void call_send(
-    struct varlink_call *call, const char *error, struct json_object *parameters, bool continues) {
+    struct varlink_call *call, const char *error, const struct varlink_parameters *parameters,
+    bool continues) {
     struct varlink_server *server = call->connection->server;
-    struct json_object CLEANUP_JSON *owned = parameters;
     size_t size =
-        call->oneway ? 0 : varlink_connection_send(call->connection, error, owned, continues);
+        call->oneway ? 0 : varlink_connection_send(call->connection, error, parameters, continues);
     int64_t latency = varlink_server_tick(server) - call->taken_us;
     if (call->statistics)
         varlink_statistics_answer(
             call->statistics, server->now_us, latency, !call->answered, error != NULL);
     call->answered = true;
     if (server->observe)
-        varlink_statistics_show_reply(call, error, owned, continues, size, latency);
+        call_show_reply(call, error, parameters, continues, size, latency);
 }
 
 static void call_flush(struct varlink_call *call) {
-    if (call->unsent)
-        call_send(call, NULL, TAKE_PTR(call->unsent), true);
+    struct json_object CLEANUP_JSON *unsent = TAKE_PTR(call->unsent);
+    if (unsent)
+        call_send(call, NULL, &(struct varlink_parameters){.object = unsent}, true);
 }
 
+/* Owns `parameters`. */
 static void call_answer(
     struct varlink_call *call, const char *error, struct json_object *parameters) {
+    struct json_object CLEANUP_JSON *owned = parameters;
     call_flush(call);
-    call_send(call, error, parameters, false);
+    call_send(call, error, &(struct varlink_parameters){.object = owned}, false);
     call_finish(call);
 }
 
@@ -87,11 +107,55 @@ const char *varlink_call_method(const struct varlink_call *call) {
 }
 
 struct json_object *varlink_call_parameters(struct varlink_call *call) {
+    const struct varlink_call_parts *parts = &call->parts;
+    if (call->parameters || !call->is_running)
+        return call->parameters;
+    if (!parts->parameters)
+        call->parameters = json_object_new_object();
+    else
+        (void)json_gate_make(parts->parameters, parts->parameters_size, &call->parameters);
     return call->parameters;
+}
+
+static int call_read_text(
+    struct varlink_call *call, const struct json_field *table, size_t count, void *ret_struct,
+    const char **ret_field) {
+    const struct varlink_call_parts *parts = &call->parts;
+    if (!call->is_running || call->parameters) /* the object is the one copy of a secret in it */
+        return -ENOTSUP;
+    if (!parts->parameters)
+        return json_fields_read_text("{}", 2, table, count, NULL, ret_struct, ret_field);
+    if (!call->room && !(call->room = malloc(parts->parameters_size)))
+        return -ENOMEM;
+    return json_fields_read_text(
+        parts->parameters, parts->parameters_size, table, count, call->room, ret_struct, ret_field);
+}
+
+int varlink_call_read_parameters(
+    struct varlink_call *call, const struct json_field *table, size_t count, void *ret_struct) {
+    const char *field = "";
+    int r = call_read_text(call, table, count, ret_struct, &field);
+    if (r == -ENOTSUP) {
+        struct json_object *parameters = varlink_call_parameters(call);
+        r = parameters ? json_fields_read(parameters, table, count, ret_struct, &field) : -ENOMEM;
+    }
+    if (r == -ENOMEM)
+        varlink_call_error(call, VARLINK_ERROR_NO_MEMORY, NULL);
+    else if (r < 0)
+        varlink_call_invalid_parameter(call, field);
+    return r;
 }
 
 void varlink_call_reply(struct varlink_call *call, struct json_object *parameters) {
     call_answer(call, NULL, parameters);
+}
+
+void varlink_call_reply_fields(
+    struct varlink_call *call, const struct json_field *table, size_t count, const void *fields) {
+    const struct varlink_parameters parameters = {.table = table, .count = count, .fields = fields};
+    call_flush(call);
+    call_send(call, NULL, &parameters, false);
+    call_finish(call);
 }
 
 void varlink_call_error(
@@ -239,38 +303,38 @@ static void call_begin(struct varlink_call *call, bool valid, size_t size) {
     }
     connection->call = call;
     if (connection->server->observe)
-        varlink_statistics_show_call(call, valid ? call->parameters : NULL, size + 1);
+        varlink_statistics_show_call(call, valid ? varlink_call_parameters(call) : NULL, size + 1);
 }
 
-/* What a handler may count on. */
-static int call_complete(struct varlink_call *call) {
-    struct varlink_call_parts *parts = &call->parts;
-    if (!parts->parameters && !(parts->parameters = json_object_new_object()))
-        return -ENOMEM;
-    call->name = parts->method;
-    call->more = parts->more;
-    call->oneway = parts->oneway;
-    call->parameters = parts->parameters;
-    return 0;
+/* All but the parts, whose room need not be cleared. */
+static struct varlink_call *call_new(struct varlink_connection *connection) {
+    struct varlink_call *call = malloc(sizeof *call);
+    if (!call)
+        return NULL;
+    memset(call, 0, offsetof(struct varlink_call, parts));
+    call->connection = connection;
+    return call;
 }
 
 int varlink_call_dispatch(struct varlink_connection *connection, const char *text, size_t size) {
-    struct varlink_call *call = calloc(1, sizeof *call);
+    struct varlink_call *call = call_new(connection);
     if (!call)
         return -ENOMEM;
-    call->connection = connection;
     int r = varlink_call_read(text, size, &call->parts);
-    bool is_valid = r == 0;
-    if (is_valid || r == -EINVAL)
-        r = call_complete(call);
-    if (r < 0) { /* no JSON object: nothing that could be answered */
+    if (r < 0 && r != -EINVAL) { /* no JSON object: nothing that could be answered */
         call_free(call);
         return r;
     }
-    call_begin(call, is_valid, size);
-    if (is_valid)
+    call->name = call->parts.method;
+    call->more = call->parts.more;
+    call->oneway = call->parts.oneway;
+    call->is_running = true;
+    call_begin(call, r == 0, size);
+    if (r == 0)
         call_run(call, size);
     else
         call_service_error(call, SERVICE "InvalidParameter", "parameter", call->parts.offence);
+    if (connection->call == call)
+        call->is_running = false;
     return 0;
 }

@@ -67,7 +67,7 @@ static void client_end(struct varlink_client *client) {
 
 static int client_take_reply(struct varlink_client *client, const char *text, size_t size) {
     struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply;
-    int r = varlink_reply_read(text, size, &reply);
+    int r = varlink_reply_read(text, size, true, &reply);
     if (r < 0)
         return r;
     struct open_call *call = STAILQ_FIRST(&client->calls);
@@ -164,7 +164,8 @@ static int client_send(
     struct varlink_client *client, const char *method, struct json_object *parameters, bool more) {
     struct buffer *message = &client->message;
     message->size = 0;
-    int r = varlink_call_write(message, method, parameters, more, false);
+    int r = varlink_call_write(
+        message, method, &(struct varlink_parameters){.object = parameters}, more, false);
     if (r == 0)
         r = client_send_bytes(client, (const char *)message->data, message->size + 1);
     if (message->capacity > READ_CHUNK) /* rare: not worth keeping */

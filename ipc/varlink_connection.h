@@ -29,16 +29,18 @@ struct varlink_call {
     const struct method *method;       /* NULL: not in the table */
     struct varlink_method *statistics; /* NULL: not in the table */
     int64_t taken_us;
-    bool answered;                   /* the first answer was given */
-    struct varlink_call_parts parts; /* what `name` and `parameters` are borrowed from */
-    struct json_object *parameters;  /* never NULL */
-    struct json_object *unsent;      /* the newest reply of a stream that found the peer slow */
+    bool answered;                  /* the first answer was given */
+    bool is_running;                /* its message is still there */
+    struct json_object *parameters; /* NULL: nobody has asked for them */
+    char *room;                     /* of strings of the parameters; NULL: none was read */
+    struct json_object *unsent;     /* the newest reply of a stream that found the peer slow */
     bool more, oneway;
     bool streaming; /* counted as a stream of its uid */
     void (*cancelled)(struct varlink_call *, void *);
     void *cancel_userdata;
     void (*drained)(struct varlink_call *, void *);
     void *drained_userdata;
+    struct varlink_call_parts parts; /* what `name` is borrowed from; the last member */
 };
 
 struct varlink_connection {
@@ -220,11 +222,11 @@ void varlink_connection_check_deadlines(struct varlink_connection *connection, u
 
 /* ---- varlink_writer.c ---- */
 
-/** Sends a reply without waiting, and queues the rest. `error` NULL: a good one; `parameters` NULL:
- * {}. Never runs a callback. Returns the message's size, NUL included; 0 where it is not sent. */
+/** Sends a reply without waiting, and queues the rest. `error` NULL: a good one. Never runs a
+ * callback. Returns the message's size, NUL included; 0 where it is not sent. */
 size_t varlink_connection_send(
-    struct varlink_connection *connection, const char *error, struct json_object *parameters,
-    bool continues);
+    struct varlink_connection *connection, const char *error,
+    const struct varlink_parameters *parameters, bool continues);
 
 /** Whether bytes wait for the peer to read. */
 bool varlink_connection_is_congested(const struct varlink_connection *connection);

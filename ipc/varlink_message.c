@@ -136,50 +136,62 @@ bool varlink_name_is_valid(const char *name, size_t *ret_interface_length) {
 }
 
 /* Takes the first text of this key; where it has come before, the gate will refuse the whole. */
-static void keep(struct json_object **kept, struct json_object *value) {
-    if (*kept)
-        json_object_put(value);
-    else
-        *kept = value;
-}
-
-static void keep_text(struct json_object **kept, struct json_object *value, const char **ret) {
-    keep(kept, value);
-    *ret = json_object_get_string(*kept);
-}
-
-/* Whether a call may have this; `value` is taken in any case. */
-static bool call_take(struct varlink_call_parts *call, const char *key, struct json_object *value) {
-    enum json_type type = json_object_get_type(value);
-    if (strcmp(key, "method") == 0 && type == json_type_string) {
-        keep_text(&call->method_text, value, &call->method);
-        return true;
-    }
-    if (strcmp(key, "parameters") == 0 && (type == json_type_object || !value)) {
-        keep(&call->parameters, value);
-        return true;
-    }
-    bool flag = json_object_get_boolean(value);
-    json_object_put(value);
-    if (type != json_type_boolean)
-        return false;
-    if (strcmp(key, "more") == 0) {
-        call->more = flag;
-        return true;
-    }
-    if (strcmp(key, "oneway") == 0) {
-        call->oneway = flag;
-        return true;
-    }
-    return strcmp(key, "upgrade") == 0 && !flag;
-}
-
-static int call_member(const char *key, struct json_object *value, void *userdata) {
-    struct varlink_call_parts *call = userdata;
-    if (call_take(call, key, value) || call->offence)
+static int keep_name(
+    struct varlink_name *name, const struct json_gate_string *string, const char **ret) {
+    if (*ret)
         return 0;
-    call->offence = strdup(key);
-    return call->offence ? 0 : -ENOMEM;
+    char *room = name->room;
+    if (string->size >= sizeof name->room && !(room = name->longer = malloc(string->size + 1)))
+        return -ENOMEM;
+    json_gate_string_decode(string, room);
+    *ret = room;
+    return 0;
+}
+
+static void name_deinit(struct varlink_name *name) {
+    free(name->longer);
+    name->longer = NULL;
+}
+
+static bool is_object_or_null(const struct json_gate_value *value) {
+    return value->type == json_type_object || value->type == json_type_null;
+}
+
+/* Returns 0, -EINVAL where a call may not have this, -ENOMEM. */
+static int call_take(
+    struct varlink_call_parts *call, const struct json_gate_string *key,
+    const struct json_gate_value *value) {
+    if (json_gate_string_is(key, "method") && value->type == json_type_string)
+        return keep_name(&call->name, &value->string, &call->method);
+    if (json_gate_string_is(key, "parameters") && is_object_or_null(value)) {
+        if (value->type == json_type_object) {
+            call->parameters = value->text;
+            call->parameters_size = value->size;
+        }
+        return 0;
+    }
+    if (value->type != json_type_boolean)
+        return -EINVAL;
+    if (json_gate_string_is(key, "more"))
+        call->more = value->number;
+    else if (json_gate_string_is(key, "oneway"))
+        call->oneway = value->number;
+    else if (!json_gate_string_is(key, "upgrade") || value->number)
+        return -EINVAL;
+    return 0;
+}
+
+static int call_member(
+    const struct json_gate_string *key, const struct json_gate_value *value, void *userdata) {
+    struct varlink_call_parts *call = userdata;
+    int r = call_take(call, key, value);
+    if (r != -EINVAL || call->offence)
+        return r == -EINVAL ? 0 : r;
+    call->offence = malloc(key->size + 1);
+    if (!call->offence)
+        return -ENOMEM;
+    json_gate_string_decode(key, call->offence);
+    return 0;
 }
 
 static int call_offend(struct varlink_call_parts *call, const char *key) {
@@ -188,8 +200,11 @@ static int call_offend(struct varlink_call_parts *call, const char *key) {
 }
 
 int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *ret) {
-    *ret = (struct varlink_call_parts){0};
-    int r = json_gate_parse_members(text, size, VARLINK_CALL_MAX_VALUES, call_member, ret);
+    ret->method = ret->parameters = NULL; /* one by one: the room need not be cleared */
+    ret->parameters_size = 0;
+    ret->more = ret->oneway = false;
+    ret->offence = ret->name.longer = NULL;
+    int r = json_gate_read_members(text, size, VARLINK_CALL_MAX_VALUES, false, call_member, ret);
     if (r < 0)
         return r == -E2BIG ? -EMSGSIZE : r;
     if (ret->offence)
@@ -200,60 +215,80 @@ int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *
 }
 
 void varlink_call_parts_deinit(struct varlink_call_parts *call) {
-    json_object_put(call->method_text);
-    json_object_put(call->parameters);
+    name_deinit(&call->name);
     free(call->offence);
-    *call = (struct varlink_call_parts){0};
+    call->offence = NULL;
 }
 
-static bool reply_take(
-    struct varlink_reply_parts *reply, const char *key, struct json_object *value) {
-    enum json_type type = json_object_get_type(value);
-    if (strcmp(key, "parameters") == 0 && (type == json_type_object || !value)) {
-        keep(&reply->parameters, value);
-        return true;
+static int reply_member(
+    const struct json_gate_string *key, const struct json_gate_value *value, void *userdata) {
+    struct varlink_reply_parts *reply = userdata;
+    if (json_gate_string_is(key, "parameters") && is_object_or_null(value)) {
+        if (value->type == json_type_object) {
+            json_object_put(reply->parameters);
+            reply->parameters = value->object;
+            reply->text = value->text;
+            reply->text_size = value->size;
+        }
+        return 0;
     }
-    if (strcmp(key, "error") == 0 && type == json_type_string) {
-        keep_text(&reply->error_text, value, &reply->error);
-        return varlink_name_is_valid(reply->error, NULL);
+    if (value->type == json_type_object || value->type == json_type_array)
+        json_object_put(value->object);
+    if (json_gate_string_is(key, "error") && value->type == json_type_string) {
+        int r = keep_name(&reply->name, &value->string, &reply->error);
+        return r < 0 || varlink_name_is_valid(reply->error, NULL) ? r : -EBADMSG;
     }
-    reply->continues = json_object_get_boolean(value);
-    json_object_put(value);
-    return strcmp(key, "continues") == 0 && type == json_type_boolean;
+    if (!json_gate_string_is(key, "continues") || value->type != json_type_boolean)
+        return -EBADMSG;
+    reply->continues = value->number;
+    return 0;
 }
 
-static int reply_member(const char *key, struct json_object *value, void *userdata) {
-    return reply_take(userdata, key, value) ? 0 : -EBADMSG;
-}
-
-int varlink_reply_read(const char *text, size_t size, struct varlink_reply_parts *ret) {
-    *ret = (struct varlink_reply_parts){0};
-    int r = json_gate_parse_members(text, size, SIZE_MAX, reply_member, ret);
+int varlink_reply_read(const char *text, size_t size, bool makes, struct varlink_reply_parts *ret) {
+    ret->error = NULL; /* one by one: the room need not be cleared */
+    ret->parameters = NULL;
+    ret->text = NULL;
+    ret->text_size = 0;
+    ret->continues = false;
+    ret->name.longer = NULL;
+    int r = json_gate_read_members(text, size, SIZE_MAX, makes, reply_member, ret);
     return r == 0 && ret->error && ret->continues ? -EBADMSG : r;
 }
 
 void varlink_reply_parts_deinit(struct varlink_reply_parts *reply) {
-    json_object_put(reply->error_text);
+    name_deinit(&reply->name);
     json_object_put(reply->parameters);
-    *reply = (struct varlink_reply_parts){0};
+    reply->parameters = NULL;
 }
 
 /* ---- text ---- */
+
+static bool parameters_are_none(const struct varlink_parameters *parameters) {
+    return !parameters->table && !parameters->object;
+}
+
+static int append_parameters(struct buffer *buffer, const struct varlink_parameters *parameters) {
+    if (parameters->table)
+        return json_fields_write(buffer, parameters->table, parameters->count, parameters->fields);
+    return parameters->object ? json_write(buffer, parameters->object)
+                              : buffer_append_string(buffer, "{}");
+}
 
 static int append_flag(struct buffer *buffer, const char *text, bool flag) {
     return flag ? buffer_append_string(buffer, text) : 0;
 }
 
 int varlink_call_write(
-    struct buffer *buffer, const char *method, struct json_object *parameters, bool more,
-    bool oneway) {
+    struct buffer *buffer, const char *method, const struct varlink_parameters *parameters,
+    bool more, bool oneway) {
     int r = buffer_append_string(buffer, "{\"method\":");
     if (r == 0)
         r = json_write_string(buffer, method);
-    if (r == 0 && parameters)
+    if (r == 0 && !parameters_are_none(parameters)) {
         r = buffer_append_string(buffer, ",\"parameters\":");
-    if (r == 0 && parameters)
-        r = json_write(buffer, parameters);
+        if (r == 0)
+            r = append_parameters(buffer, parameters);
+    }
     if (r == 0)
         r = append_flag(buffer, ",\"more\":true", more);
     if (r == 0)
@@ -262,14 +297,15 @@ int varlink_call_write(
 }
 
 int varlink_reply_write(
-    struct buffer *buffer, const char *error, struct json_object *parameters, bool continues) {
+    struct buffer *buffer, const char *error, const struct varlink_parameters *parameters,
+    bool continues) {
     int r = append_flag(buffer, "{\"error\":", error);
     if (r == 0 && error)
         r = json_write_string(buffer, error);
     if (r == 0)
         r = buffer_append_string(buffer, error ? ",\"parameters\":" : "{\"parameters\":");
     if (r == 0)
-        r = parameters ? json_write(buffer, parameters) : buffer_append_string(buffer, "{}");
+        r = append_parameters(buffer, parameters);
     if (r == 0)
         r = append_flag(buffer, ",\"continues\":true", continues);
     return r < 0 ? r : buffer_append_string(buffer, "}");

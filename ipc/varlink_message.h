@@ -5,6 +5,7 @@
 
 #include "common/buffer.h"
 #include "common/cleanup.h"
+#include "common/json_fields.h"
 
 #include <json-c/json_object.h>
 #include <stdbool.h>
@@ -49,44 +50,67 @@ bool varlink_reader_is_partial(const struct varlink_reader *reader);
 
 /* ---- text to calls and replies ---- */
 
+/* A name that fits has its room here, as nearly every one does. */
+struct varlink_name {
+    char room[128];
+    char *longer; /* NULL: it has room */
+};
+
 struct varlink_call_parts {
     const char *method;
-    struct json_object *parameters; /* NULL: none */
+    const char *parameters; /* the text of them, which has passed the gate and is borrowed from the
+                               message; NULL: none */
+    size_t parameters_size;
     bool more, oneway;
-    char *offence;                   /* the key that is wrong; NULL: none is */
-    struct json_object *method_text; /* what `method` is borrowed from */
+    char *offence;            /* the key that is wrong; NULL: none is */
+    struct varlink_name name; /* what `method` is borrowed from */
 };
 
 /** Takes a call apart. The types are exact; a key that the protocol does not know, `upgrade: true`,
  * and `more` with `oneway` are refused. Returns 0; -EINVAL where `offence` says what is wrong, and
  * the rest is set as far as it is good; -EBADMSG for what is no JSON object; -EMSGSIZE past
- * VARLINK_CALL_MAX_VALUES; -ENOMEM. Release the parts with varlink_call_parts_deinit() in any case.
- */
+ * VARLINK_CALL_MAX_VALUES; -ENOMEM. Release the parts with varlink_call_parts_deinit() in any case,
+ * and leave them where they are. */
 int varlink_call_read(const char *text, size_t size, struct varlink_call_parts *ret);
 void varlink_call_parts_deinit(struct varlink_call_parts *call);
 #define CLEANUP_VARLINK_CALL CLEANUP(varlink_call_parts_deinit)
 
 struct varlink_reply_parts {
     const char *error;              /* NULL: a good one */
-    struct json_object *parameters; /* NULL: none */
+    struct json_object *parameters; /* NULL: none, or not made */
+    const char *text;               /* of the parameters, as of a call; NULL: none */
+    size_t text_size;
     bool continues;
-    struct json_object *error_text; /* what `error` is borrowed from */
+    struct varlink_name name; /* what `error` is borrowed from */
 };
 
-/** Takes a reply apart. Returns 0, -EBADMSG for anything the protocol does not know, -ENOMEM.
- * Release the parts with varlink_reply_parts_deinit() in any case. */
-int varlink_reply_read(const char *text, size_t size, struct varlink_reply_parts *ret);
+/** Takes a reply apart; `makes`: whether an object is made of the parameters. Returns 0, -EBADMSG
+ * for anything the protocol does not know, -ENOMEM.
+ * Release the parts with varlink_reply_parts_deinit() in any case, and leave them where they are.
+ */
+int varlink_reply_read(const char *text, size_t size, bool makes, struct varlink_reply_parts *ret);
 void varlink_reply_parts_deinit(struct varlink_reply_parts *reply);
 #define CLEANUP_VARLINK_REPLY CLEANUP(varlink_reply_parts_deinit)
 
+/* What a message says: objects of json-c, or a struct with the table that it is read and written
+ * by. All is borrowed. */
+struct varlink_parameters {
+    struct json_object *object;
+    const struct json_field
+        *table; /* NULL: the object counts, and if that is NULL there are none */
+    size_t count;
+    const void *fields;
+};
+
 /** Append the text of a message; the NUL that a buffer has behind its contents ends it.
- * `parameters` is borrowed (NULL: none for a call, {} for a reply), `error` NULL: a good reply.
+ * `parameters` may have none (nothing for a call, {} for a reply), `error` NULL: a good reply.
  * Return 0, -EMSGSIZE past the buffer's maximum, -ENOMEM; the buffer may then hold a part of it. */
 int varlink_call_write(
-    struct buffer *buffer, const char *method, struct json_object *parameters, bool more,
-    bool oneway);
+    struct buffer *buffer, const char *method, const struct varlink_parameters *parameters,
+    bool more, bool oneway);
 int varlink_reply_write(
-    struct buffer *buffer, const char *error, struct json_object *parameters, bool continues);
+    struct buffer *buffer, const char *error, const struct varlink_parameters *parameters,
+    bool continues);
 
 /** True for reverse-domain.Name: an interface, a dot, and a name that begins with a capital
  * (varlink.org). *ret_interface_length (may be NULL): bytes before the last dot. */

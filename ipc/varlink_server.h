@@ -6,6 +6,8 @@
 #include "method_table.h"
 #include "rate_bucket.h"
 
+#include "common/json_fields.h"
+
 #include <json-c/json_object.h>
 #include <sys/types.h>
 #include <uv.h>
@@ -97,12 +99,25 @@ void varlink_server_each_connection(
 uid_t varlink_call_uid(const struct varlink_call *call);
 const char *varlink_call_method(const struct varlink_call *call);
 
-/** The parameters, never NULL; borrowed until the call is answered. */
+/** Reads the parameters by a table into a struct; its strings and objects are borrowed until the
+ * call is answered. To be used before the handler returns, since the message is gone then. Returns
+ * 0; or a negative errno where it has answered the call: with org.varlink.service.InvalidParameter,
+ * or VARLINK_ERROR_NO_MEMORY. Makes no objects where the table has none, as
+ * json_fields_read_text(). */
+int varlink_call_read_parameters(
+    struct varlink_call *call, const struct json_field *table, size_t count, void *ret_struct);
+
+/** The parameters as an object, borrowed until the call is answered. It is made when somebody asks
+ * for it, and that must be before the handler returns. NULL: memory is out, or it is too late. */
 struct json_object *varlink_call_parameters(struct varlink_call *call);
 
 /** Ends the call with a reply. Owns `parameters` (NULL: {}). A oneway call sends nothing. The call
  * is invalid afterwards. */
 void varlink_call_reply(struct varlink_call *call, struct json_object *parameters);
+
+/** The same with the object that a table makes of a struct (see json_fields_write()). */
+void varlink_call_reply_fields(
+    struct varlink_call *call, const struct json_field *table, size_t count, const void *fields);
 
 /** Ends the call with an error, "io.devtrust.Agent.TooSoon". Owns `parameters` (NULL: {}). */
 void varlink_call_error(

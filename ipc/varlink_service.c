@@ -60,26 +60,28 @@ static void service_get_interface_description(struct varlink_call *call, void *u
     struct request {
         const char *interface;
     } request = {NULL};
-    static const struct json_field table[] = {
+    struct answer {
+        const char *description;
+    } answer;
+    static const struct json_field request_table[] = {
         JSON_FIELD(struct request, interface, "interface", JSON_FIELD_STRING, true, 1, 0),
     };
-    const char *field;
+    static const struct json_field answer_table[] = {
+        JSON_FIELD(struct answer, description, "description", JSON_FIELD_STRING, true, 1, 0),
+    };
     (void)userdata;
-    if (json_fields_read(varlink_call_parameters(call), table, 1, &request, &field) < 0) {
-        varlink_call_invalid_parameter(call, field);
+    if (varlink_call_read_parameters(call, request_table, 1, &request) < 0)
         return;
-    }
     const struct varlink_interface *interface = varlink_server_find_interface(
         call->connection->server, request.interface, strlen(request.interface));
-    struct json_object *parameters = json_object_new_object();
-    int r = parameters ? 0 : -ENOMEM;
-    if (r == 0)
-        r = interface ? json_fields_add_string(parameters, "description", interface->description)
-                      : json_fields_add_string(parameters, "interface", request.interface);
-    if (r == 0 && !interface)
+    if (!interface) {
+        struct json_object *parameters = json_object_new_object();
+        (void)json_fields_add_string(parameters, "interface", request.interface);
         varlink_call_error(call, "org.varlink.service.InterfaceNotFound", parameters);
-    else
-        service_answer(call, r, parameters);
+        return;
+    }
+    answer.description = interface->description;
+    varlink_call_reply_fields(call, answer_table, 1, &answer);
 }
 
 const struct varlink_interface varlink_service_interface = {

@@ -166,7 +166,8 @@ int varlink_stream_send(
     bool oneway) {
     struct buffer *message = &stream->message;
     message->size = 0;
-    int r = varlink_call_write(message, method, parameters, more, oneway);
+    const struct varlink_parameters written = {.object = parameters};
+    int r = varlink_call_write(message, method, &written, more, oneway);
     json_object_put(parameters);
     return r < 0 ? r : stream_write(stream, (const char *)message->data, message->size + 1);
 }
@@ -183,7 +184,7 @@ static int stream_take_reply(
     const char *text, size_t size, struct json_object **ret_parameters, char **ret_error,
     bool *ret_continues) {
     struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply;
-    int r = varlink_reply_read(text, size, &reply);
+    int r = varlink_reply_read(text, size, true, &reply);
     if (r < 0)
         return r;
     if (!reply.parameters && !(reply.parameters = json_object_new_object()))

@@ -58,8 +58,8 @@ static int writer_write(struct varlink_connection *connection, const char *bytes
 }
 
 size_t varlink_connection_send(
-    struct varlink_connection *connection, const char *error, struct json_object *parameters,
-    bool continues) {
+    struct varlink_connection *connection, const char *error,
+    const struct varlink_parameters *parameters, bool continues) {
     struct buffer *message = &connection->server->message;
     if (connection->broken || connection->closing)
         return 0;

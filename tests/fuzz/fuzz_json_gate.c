@@ -1,9 +1,10 @@
 /* libs: common */
 /* The gate against json-c's own tokener: what the gate accepts, json-c in strict mode must read as
  * the same; our writer must give what json-c's gives, and that must pass the gate again. The
- * members one by one must be those of the object. What the gate refuses names an offset within the
- * text. */
+ * members one by one must be those of the object, and fields by table the same from either. What
+ * the gate refuses names an offset within the text. */
 #include "common/cleanup.h"
+#include "common/json_fields.h"
 #include "common/json_gate.h"
 #include "common/json_writer.h"
 
@@ -69,17 +70,83 @@ static void check_accepted(const char *text, size_t size, struct json_object *ob
     CHECK(json_object_equal(object, again));
 }
 
-static int collect(const char *key, struct json_object *value, void *userdata) {
-    CHECK(json_object_object_add(userdata, key, value) == 0);
+struct collected {
+    struct json_object *members;
+    bool makes;
+};
+
+static int collect(
+    const struct json_gate_string *key, const struct json_gate_value *value, void *userdata) {
+    struct collected *collected = userdata;
+    struct json_object *made = NULL;
+    bool is_nested = value->type == json_type_object || value->type == json_type_array;
+    char *name = malloc(key->size + 1);
+    CHECK(name && json_gate_string_decode(key, name) == strlen(name));
+    if (is_nested && collected->makes)
+        made = value->object;
+    else
+        CHECK(json_gate_make(value->text, value->size, &made) == 0);
+    CHECK(json_object_get_type(made) == value->type);
+    if (value->type == json_type_int)
+        CHECK(json_object_get_int64(made) == value->number);
+    if (value->type == json_type_string)
+        CHECK(
+            json_gate_string_is(&value->string, json_object_get_string(made)) ||
+            strchr(json_object_get_string(made), '\\'));
+    CHECK(json_object_object_add(collected->members, name, made) == 0);
+    free(name);
     return 0;
 }
 
 /* Any offence, and any text that is no object, is refused here too. */
 static void check_members(const char *text, size_t size, int r, struct json_object *object) {
-    CLEANUP_JSON struct json_object *members = json_object_new_object();
     bool fits = r == 0 && json_object_is_type(object, json_type_object);
-    CHECK(json_gate_parse_members(text, size, SIZE_MAX, collect, members) == (fits ? 0 : -EBADMSG));
-    CHECK(!fits || json_object_equal(object, members));
+    for (int makes = 0; makes < 2; makes++) {
+        CLEANUP_JSON struct json_object *members = json_object_new_object();
+        struct collected collected = {members, makes};
+        CHECK(
+            json_gate_read_members(text, size, SIZE_MAX, makes, collect, &collected) ==
+            (fits ? 0 : -EBADMSG));
+        CHECK(!fits || json_object_equal(object, members));
+    }
+}
+
+struct record {
+    const char *text;
+    int64_t number;
+    bool flag;
+};
+
+static const struct json_field table[] = {
+    JSON_FIELD(struct record, text, "a", JSON_FIELD_STRING, false, 0, 0),
+    JSON_FIELD(struct record, number, "b", JSON_FIELD_INT, false, INT64_MIN, 0),
+    JSON_FIELD(struct record, flag, "c", JSON_FIELD_BOOL, false, 0, 0),
+};
+
+static void check_same(const struct record *left, const struct record *right) {
+    CHECK(left->number == right->number && left->flag == right->flag);
+    CHECK(left->text ? right->text && strcmp(left->text, right->text) == 0 : !right->text);
+}
+
+/* By table, from the text and from its object; and again from what is written by that table. */
+static void check_fields(const char *text, size_t size, int r, struct json_object *object) {
+    char *room = malloc(size ? size : 1);
+    struct record record = {0}, expected = {0}, again = {0};
+    int read = json_fields_read_text(text, size, table, ARRAY_LENGTH(table), room, &record, NULL);
+    CHECK(
+        read ==
+        (r < 0 ? -EINVAL : json_fields_read(object, table, ARRAY_LENGTH(table), &expected, NULL)));
+    check_same(&record, &expected);
+    struct buffer CLEANUP_BUFFER written = BUFFER_INIT(1 << 24);
+    CHECK(json_fields_write(&written, table, ARRAY_LENGTH(table), &record) == 0);
+    char *room_again = malloc(written.size);
+    CHECK(
+        json_fields_read_text(
+            (const char *)written.data, written.size, table, ARRAY_LENGTH(table), room_again,
+            &again, NULL) == 0);
+    check_same(&record, &again);
+    free(room_again);
+    free(room);
 }
 
 static void check_long(const char *text, size_t size, int r, struct json_object *object) {
@@ -109,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (r == 0)
         check_accepted(text, size, object);
     check_members(text, size, r, object);
+    check_fields(text, size, r, object);
     check_long(text, size, r, object);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "ipc/varlink_server.h"
 
 #include "common/cleanup.h"
+#include "common/json_gate.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -108,10 +109,20 @@ static void check_cuts(const uint8_t *data, size_t size, size_t step) {
 
 /* ---- calls ---- */
 
+static struct json_object *parameters_of(const struct varlink_call_parts *call) {
+    struct json_object *parameters = NULL;
+    if (call->parameters &&
+        json_gate_make(call->parameters, call->parameters_size, &parameters) < 0)
+        abort();
+    return parameters;
+}
+
 static bool calls_are_equal(
     const struct varlink_call_parts *left, const struct varlink_call_parts *right) {
+    struct json_object CLEANUP_JSON *of_left = parameters_of(left);
+    struct json_object CLEANUP_JSON *of_right = parameters_of(right);
     return strcmp(left->method, right->method) == 0 && left->more == right->more &&
-           left->oneway == right->oneway && json_object_equal(left->parameters, right->parameters);
+           left->oneway == right->oneway && json_object_equal(of_left, of_right);
 }
 
 static void check_call(const char *text, size_t size) {
@@ -121,9 +132,11 @@ static void check_call(const char *text, size_t size) {
         abort();
     if (r < 0)
         return;
+    struct json_object CLEANUP_JSON *parameters = parameters_of(&call);
+    const struct varlink_parameters written = {.object = parameters};
     struct buffer CLEANUP_BUFFER again = BUFFER_INIT(1 << 20);
     struct varlink_call_parts CLEANUP_VARLINK_CALL second;
-    if (varlink_call_write(&again, call.method, call.parameters, call.more, call.oneway) < 0 ||
+    if (varlink_call_write(&again, call.method, &written, call.more, call.oneway) < 0 ||
         varlink_call_read((const char *)again.data, again.size, &second) < 0 ||
         !calls_are_equal(&call, &second))
         abort();
@@ -153,7 +166,7 @@ static size_t check_answers(int fd, struct varlink_reader *reader) {
             abort();
         while (varlink_reader_next(reader, &text, &length) == 1) {
             struct varlink_reply_parts CLEANUP_VARLINK_REPLY parts;
-            if (varlink_reply_read(text, length, &parts) < 0)
+            if (varlink_reply_read(text, length, true, &parts) < 0)
                 abort();
             final += !parts.continues;
         }

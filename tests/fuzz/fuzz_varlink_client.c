@@ -60,7 +60,7 @@ static void record_line(
 static bool expect_answer(
     const char *text, size_t size, uint8_t more, unsigned *answered, struct buffer *record) {
     struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply;
-    if (varlink_reply_read(text, size, &reply) < 0 || *answered == CALLS)
+    if (varlink_reply_read(text, size, true, &reply) < 0 || *answered == CALLS)
         return false;
     if (reply.continues && !(more & 1 << *answered))
         return false;

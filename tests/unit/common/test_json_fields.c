@@ -170,6 +170,114 @@ static void test_hidden_nul(void **state) {
     assert_int_equal(json_fields_read(object, table, ARRAY_LENGTH(table), &record, NULL), -EINVAL);
 }
 
+/* ---- from and to text ---- */
+
+/* The first three rows of the table: those without objects. */
+#define FLAT 3
+
+/* As from the object, whatever comes of it. */
+static void check_text(const char *text) {
+    CLEANUP_JSON struct json_object *object = NULL;
+    char CLEANUP_FREE *exact = malloc(strlen(text));
+    char CLEANUP_FREE *room = malloc(strlen(text));
+    struct record of_object = {.name = "before", .number = 42};
+    struct record of_text = of_object;
+    const char *field_of_object = NULL, *field_of_text = NULL;
+    memcpy(exact, text, strlen(text));
+    int r = read_record(text, table, FLAT, &of_object, &object, &field_of_object);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(
+            json_fields_read_text(exact, strlen(text), table, FLAT, room, &of_text, &field_of_text),
+            r);
+        if (r < 0)
+            assert_string_equal(field_of_text, field_of_object);
+        assert_string_equal(of_text.name, of_object.name);
+        assert_int_equal(of_text.number, of_object.number);
+        assert_int_equal(of_text.flag, of_object.flag);
+    }
+}
+
+static void test_text_reads_as_its_object_does(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "{\"name\":\"alice\",\"number\":-3,\"flag\":true,\"list\":[1],\"object\":{\"name\":1}}",
+        " {\"number\" : 7 , \"n\\u0061me\" : \"\\\"\\u00e4\" } ",
+        "{\"name\":\"\\u0061\\u0061\\u0061\\u0061\\u0061\"}", /* five bytes are meant */
+        "{\"name\":\"\\ud83d\\ude00\",\"flag\":false,\"number\":0}",
+        "{\"name\":\"al\",\"number\":null,\"flag\":null}",
+        "{\"name\":\"al\",\"number\":-4}",
+        "{\"name\":\"al\",\"number\":8}",
+        "{\"name\":\"al\",\"number\":1.0}",
+        "{\"name\":\"al\",\"number\":\"5\"}",
+        "{\"name\":\"al\",\"number\":true}",
+        "{\"name\":\"al\",\"flag\":1}",
+        "{\"name\":\"al\",\"flag\":\"true\"}",
+        "{\"name\":\"a\"}",
+        "{\"name\":\"alice6\"}",
+        "{\"name\":[\"al\"]}",
+        "{\"name\":{}}",
+        "{\"name\":null}",
+        "{\"name\":1}",
+        "{}",
+        "[]",
+        "\"name\"",
+        "null",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++)
+        check_text(texts[i]);
+}
+
+static void test_text_is_for_flat_tables_of_few_rows(void **state) {
+    (void)state;
+    struct json_field rows[JSON_FIELDS_TEXT_MAX + 1];
+    struct record record = {0};
+    struct buffer CLEANUP_BUFFER written = BUFFER_INIT(100);
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        rows[i] = table[1];
+    assert_int_equal(
+        json_fields_read_text("{}", 2, rows, JSON_FIELDS_TEXT_MAX, NULL, &record, NULL), 0);
+    assert_int_equal(
+        json_fields_read_text("{}", 2, rows, JSON_FIELDS_TEXT_MAX + 1, NULL, &record, NULL),
+        -ENOTSUP);
+    for (size_t i = FLAT; i < ARRAY_LENGTH(table); i++) {
+        assert_int_equal(
+            json_fields_read_text("{}", 2, &table[i], 1, NULL, &record, NULL), -ENOTSUP);
+        assert_int_equal(json_fields_write(&written, &table[i], 1, &record), -ENOTSUP);
+    }
+}
+
+static void check_written(const struct record *record, size_t count, const char *expected) {
+    struct buffer CLEANUP_BUFFER text = BUFFER_INIT(strlen(expected));
+    assert_int_equal(json_fields_write(&text, table, count, record), 0);
+    assert_string_equal((char *)text.data, expected);
+    for (size_t size = 0; size < strlen(expected); size++) {
+        struct buffer CLEANUP_BUFFER small = BUFFER_INIT(size);
+        assert_int_equal(json_fields_write(&small, table, count, record), -EMSGSIZE);
+    }
+}
+
+static void test_what_is_written(void **state) {
+    (void)state;
+    check_written(
+        &(struct record){.name = "a\"\n", .number = INT64_MIN, .flag = true}, FLAT,
+        "{\"name\":\"a\\\"\\n\",\"number\":-9223372036854775808,\"flag\":true}");
+    check_written(
+        &(struct record){.name = "", .number = INT64_MAX}, 2,
+        "{\"name\":\"\",\"number\":9223372036854775807}");
+    check_written(&(struct record){.name = "x"}, FLAT, "{\"name\":\"x\"}");
+    check_written(&(struct record){.name = NULL}, 0, "{}");
+    struct buffer CLEANUP_BUFFER text = BUFFER_INIT(100);
+    assert_int_equal(json_fields_write(&text, &table[1], 2, &(struct record){.flag = true}), 0);
+    assert_string_equal((char *)text.data, "{\"flag\":true}");
+    static const struct json_field required[] = {
+        JSON_FIELD(struct record, number, "n", JSON_FIELD_INT, true, 0, 0),
+        JSON_FIELD(struct record, flag, "f", JSON_FIELD_BOOL, true, 0, 0),
+    };
+    text.size = 0;
+    assert_int_equal(json_fields_write(&text, required, 2, &(struct record){.name = NULL}), 0);
+    assert_string_equal((char *)text.data, "{\"n\":0,\"f\":false}");
+}
+
 static void test_builders(void **state) {
     (void)state;
     CLEANUP_JSON struct json_object *object = json_object_new_object();
@@ -197,6 +305,9 @@ int main(void) {
         cmocka_unit_test(test_bounds_of_ints),
         cmocka_unit_test(test_default_maximum),
         cmocka_unit_test(test_hidden_nul),
+        cmocka_unit_test(test_text_reads_as_its_object_does),
+        cmocka_unit_test(test_text_is_for_flat_tables_of_few_rows),
+        cmocka_unit_test(test_what_is_written),
         cmocka_unit_test(test_builders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

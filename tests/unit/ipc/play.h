@@ -43,13 +43,29 @@ static const char play_interface[] = "# for tests\n"
                                      "method Managed() -> ()\n"
                                      "method Root() -> ()\n"
                                      "method Close() -> ()\n"
+                                     "method Fields(text: string, number: ?int, flag: ?bool) -> "
+                                     "(text: string, number: ?int, flag: ?bool)\n"
+                                     "method Keep(text: string) -> ()\n"
                                      "error Wrong (why: string)\n";
+
+struct play_fields {
+    const char *text;
+    int64_t number;
+    bool flag;
+};
+
+static const struct json_field play_fields_table[] = {
+    JSON_FIELD(struct play_fields, text, "text", JSON_FIELD_STRING, true, 0, 16),
+    JSON_FIELD(struct play_fields, number, "number", JSON_FIELD_INT, false, INT64_MIN, 0),
+    JSON_FIELD(struct play_fields, flag, "flag", JSON_FIELD_BOOL, false, 0, 0),
+};
 
 struct play {
     uv_loop_t loop;
     struct varlink_server *server;
     struct varlink_call *later; /* the one that waits for the test */
     struct varlink_call *count; /* the open stream */
+    struct play_fields kept;    /* of the one that waits */
     unsigned cancelled, called, closed;
     bool close_when_cancelled, speak_at_once;
 };
@@ -100,6 +116,25 @@ static void play_empty(struct varlink_call *call, void *userdata) {
     varlink_call_reply(call, NULL);
 }
 
+static void play_fields(struct varlink_call *call, void *userdata) {
+    struct play *play = userdata;
+    struct play_fields fields = {0};
+    play->called++;
+    if (varlink_call_read_parameters(
+            call, play_fields_table, ARRAY_LENGTH(play_fields_table), &fields) == 0)
+        varlink_call_reply_fields(
+            call, play_fields_table, ARRAY_LENGTH(play_fields_table), &fields);
+}
+
+static void play_keep(struct varlink_call *call, void *userdata) {
+    struct play *play = userdata;
+    assert_int_equal(
+        varlink_call_read_parameters(
+            call, play_fields_table, ARRAY_LENGTH(play_fields_table), &play->kept),
+        0);
+    play_later(call, userdata);
+}
+
 /* longer than a turn is */
 static void play_slow(struct varlink_call *call, void *userdata) {
     struct play *play = userdata;
@@ -130,6 +165,8 @@ static const struct method *const play_methods[] = {
     METHOD_ROW("io.test.Play.Managed", METHOD_MANAGED, false, 1000, 0, play_empty),
     METHOD_ROW("io.test.Play.Root", METHOD_ROOT, false, 1000, 0, play_empty),
     METHOD_ROW("io.test.Play.Close", METHOD_ANYONE, false, 1000, 0, play_close),
+    METHOD_ROW("io.test.Play.Fields", METHOD_ANYONE, false, 1000, 0, play_fields),
+    METHOD_ROW("io.test.Play.Keep", METHOD_ANYONE, false, 60000, 0, play_keep),
 };
 
 static const struct varlink_interface play_interfaces[] = {{"io.test.Play", play_interface}};

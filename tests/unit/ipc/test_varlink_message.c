@@ -108,7 +108,7 @@ static int read_call(const char *text, struct varlink_call_parts *ret) {
 static int read_reply(const char *text, struct varlink_reply_parts *ret) {
     char CLEANUP_FREE *exact = malloc(strlen(text));
     memcpy(exact, text, strlen(text));
-    return varlink_reply_read(exact, strlen(text), ret);
+    return varlink_reply_read(exact, strlen(text), true, ret);
 }
 
 static void test_calls(void **state) {
@@ -170,14 +170,40 @@ static void test_no_calls(void **state) {
 }
 
 static void test_parts_of_a_call(void **state) {
+    static const char text[] = "{\"parameters\": {\"x\": [1]} ,\"more\":true,\"method\":\"a.b.C\"}";
+    static const char parameters[] = "{\"x\": [1]}";
     struct varlink_call_parts CLEANUP_VARLINK_CALL parts;
     (void)state;
-    assert_int_equal(
-        read_call("{\"parameters\":{\"x\":[1]},\"more\":true,\"method\":\"a.b.C\"}", &parts), 0);
+    assert_int_equal(varlink_call_read(text, strlen(text), &parts), 0);
     assert_true(parts.more);
     assert_false(parts.oneway);
-    assert_string_equal(
-        json_object_to_json_string_ext(parts.parameters, JSON_C_TO_STRING_PLAIN), "{\"x\":[1]}");
+    assert_int_equal(parts.parameters_size, strlen(parameters));
+    assert_memory_equal(parts.parameters, parameters, strlen(parameters));
+}
+
+/* Around the room that a name has in the parts. */
+static void test_names_of_any_length(void **state) {
+    const size_t room = sizeof(struct varlink_name){0}.room;
+    (void)state;
+    for (size_t length = room - 1; length <= room + 1; length++) {
+        char name[2 * sizeof(struct varlink_name)] = "a.b.C\\u0061";
+        memset(name + strlen(name), 'c', length - strlen("a.b.Ca"));
+        struct buffer CLEANUP_BUFFER text = BUFFER_INIT(VARLINK_CALL_MAX);
+        struct varlink_call_parts CLEANUP_VARLINK_CALL call;
+        struct varlink_reply_parts CLEANUP_VARLINK_REPLY reply;
+        buffer_append_string(&text, "{\"method\":\"");
+        buffer_append_string(&text, name);
+        buffer_append_string(&text, "\"}");
+        assert_int_equal(varlink_call_read((const char *)text.data, text.size, &call), 0);
+        assert_int_equal(strlen(call.method), length);
+        assert_memory_equal(call.method, "a.b.Cac", 7);
+        text.size = 0;
+        buffer_append_string(&text, "{\"error\":\"");
+        buffer_append_string(&text, name);
+        buffer_append_string(&text, "\"}");
+        assert_int_equal(varlink_reply_read((const char *)text.data, text.size, false, &reply), 0);
+        assert_int_equal(strlen(reply.error), length);
+    }
 }
 
 static void test_values_at_the_maximum_and_one_past(void **state) {
@@ -268,20 +294,22 @@ static const char *text_of(int r, const struct buffer *buffer) {
 static void expect_call(const char *parameters, bool more, bool oneway, const char *expected) {
     struct json_object CLEANUP_JSON *object = parameters ? json_tokener_parse(parameters) : NULL;
     struct buffer CLEANUP_BUFFER text = BUFFER_INIT(strlen(expected));
-    int r = varlink_call_write(&text, "a.b.C", object, more, oneway);
+    const struct varlink_parameters written = {.object = object};
+    int r = varlink_call_write(&text, "a.b.C", &written, more, oneway);
     assert_string_equal(text_of(r, &text), expected);
     struct buffer CLEANUP_BUFFER small = BUFFER_INIT(strlen(expected) - 1);
-    assert_int_equal(varlink_call_write(&small, "a.b.C", object, more, oneway), -EMSGSIZE);
+    assert_int_equal(varlink_call_write(&small, "a.b.C", &written, more, oneway), -EMSGSIZE);
 }
 
 static void expect_reply(
     const char *error, const char *parameters, bool continues, const char *expected) {
     struct json_object CLEANUP_JSON *object = parameters ? json_tokener_parse(parameters) : NULL;
     struct buffer CLEANUP_BUFFER text = BUFFER_INIT(strlen(expected));
-    int r = varlink_reply_write(&text, error, object, continues);
+    const struct varlink_parameters written = {.object = object};
+    int r = varlink_reply_write(&text, error, &written, continues);
     assert_string_equal(text_of(r, &text), expected);
     struct buffer CLEANUP_BUFFER small = BUFFER_INIT(strlen(expected) - 1);
-    assert_int_equal(varlink_reply_write(&small, error, object, continues), -EMSGSIZE);
+    assert_int_equal(varlink_reply_write(&small, error, &written, continues), -EMSGSIZE);
 }
 
 static void test_text_of_calls(void **state) {
@@ -292,8 +320,28 @@ static void test_text_of_calls(void **state) {
         "{\"x\":\"/\"}", true, false,
         "{\"method\":\"a.b.C\",\"parameters\":{\"x\":\"/\"},\"more\":true}");
     struct buffer CLEANUP_BUFFER text = BUFFER_INIT(64);
-    int r = varlink_call_write(&text, "a\"b", NULL, false, false); /* whatever comes from a user */
+    /* whatever comes from a user */
+    int r = varlink_call_write(
+        &text, "a\"b", &(struct varlink_parameters){.object = NULL}, false, false);
     assert_string_equal(text_of(r, &text), "{\"method\":\"a\\\"b\"}");
+}
+
+static void test_text_of_fields(void **state) {
+    (void)state;
+    struct fields {
+        const char *text;
+    } fields = {"\""};
+    static const struct json_field table[] = {
+        JSON_FIELD(struct fields, text, "text", JSON_FIELD_STRING, true, 0, 0),
+    };
+    const struct varlink_parameters written = {.table = table, .count = 1, .fields = &fields};
+    struct buffer CLEANUP_BUFFER call = BUFFER_INIT(64);
+    struct buffer CLEANUP_BUFFER reply = BUFFER_INIT(64);
+    int r = varlink_call_write(&call, "a.b.C", &written, false, false);
+    assert_string_equal(
+        text_of(r, &call), "{\"method\":\"a.b.C\",\"parameters\":{\"text\":\"\\\"\"}}");
+    r = varlink_reply_write(&reply, NULL, &written, false);
+    assert_string_equal(text_of(r, &reply), "{\"parameters\":{\"text\":\"\\\"\"}}");
 }
 
 static void test_text_of_replies(void **state) {
@@ -315,12 +363,14 @@ int main(void) {
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_no_calls),
         cmocka_unit_test(test_parts_of_a_call),
+        cmocka_unit_test(test_names_of_any_length),
         cmocka_unit_test(test_values_at_the_maximum_and_one_past),
         cmocka_unit_test(test_oneway_is_known_even_of_a_bad_call),
         cmocka_unit_test(test_replies),
         cmocka_unit_test(test_parts_of_a_reply),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_text_of_calls),
+        cmocka_unit_test(test_text_of_fields),
         cmocka_unit_test(test_text_of_replies),
     };
     return cmocka_run_group_tests_name("varlink_message", tests, NULL, NULL);

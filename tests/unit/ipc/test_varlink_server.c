@@ -147,6 +147,51 @@ static void test_what_is_no_json_object_ends_the_connection(void **state) {
     assert_int_equal(play.called, 0);
 }
 
+#define FIELDS_CALL(parameters_)                                                                   \
+    "{\"method\":\"io.test.Play.Fields\",\"parameters\":" parameters_ "}|"
+#define GOOD(parameters_) "{\"parameters\":" parameters_ "}|"
+
+static void test_fields_by_table(void **state) {
+    static const struct {
+        const char *call, *answer;
+    } cases[] = {
+        {FIELDS_CALL("{\"text\":\"a\"}"), GOOD("{\"text\":\"a\"}")},
+        {FIELDS_CALL(
+             "{\"flag\":true,\"more\":[{}],\"number\":-7, \"te\\u0078t\" : \"\\n\\u00e4\"}"),
+         GOOD("{\"text\":\"\\n\xc3\xa4\",\"number\":-7,\"flag\":true}")},
+        {FIELDS_CALL("{\"text\":\"\",\"number\":null,\"flag\":false}"), GOOD("{\"text\":\"\"}")},
+        {FIELDS_CALL("{\"text\":\"12345678901234567\"}"), INVALID("text")},
+        {FIELDS_CALL("{\"text\":\"a\",\"number\":\"1\"}"), INVALID("number")},
+        {FIELDS_CALL("{}"), INVALID("text")},
+        {FIELDS_CALL("null"), INVALID("text")},
+        {CALL("Fields"), INVALID("text")},
+    };
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
+        play_expect(&play, fd, cases[i].call, cases[i].answer);
+}
+
+/* What was read is good until the answer; what was not read until the handler returned is gone. */
+static void test_fields_outlive_their_message(void **state) {
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    (void)state;
+    play_send(
+        &play, fd,
+        "{\"method\":\"io.test.Play.Keep\",\"parameters\":{\"text\":\"kept\",\"number\":5}}|");
+    play_send(&play, fd, ECHO_CALL("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+    struct varlink_call *call = play.later;
+    play.later = NULL;
+    assert_string_equal(play.kept.text, "kept");
+    assert_int_equal(play.kept.number, 5);
+    assert_null(varlink_call_parameters(call));
+    varlink_call_reply(call, NULL);
+    play_turn(&play);
+    assert_string_equal(
+        play_received(fd),
+        GOOD("{}") ECHOED("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+}
+
 static void test_service_interface(void **state) {
     int CLEANUP_CLOSE fd = play_connect(&play);
     (void)state;
@@ -378,6 +423,8 @@ int main(void) {
         TEST(test_unknown_names),
         TEST(test_a_call_of_another_shape_is_told_so),
         TEST(test_what_is_no_json_object_ends_the_connection),
+        TEST(test_fields_by_table),
+        TEST(test_fields_outlive_their_message),
         TEST(test_service_interface),
         TEST(test_a_stream_needs_more),
         TEST(test_a_stream_and_the_calls_behind_it),

@@ -75,6 +75,17 @@ static void test_a_call_and_its_answer(void **state) {
     assert_seen("closed #1\n");
 }
 
+static void test_what_a_table_reads_and_writes_is_seen(void **state) {
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    (void)state;
+    seen[0] = '\0';
+    play_send(
+        &play, fd,
+        "{\"method\":\"io.test.Play.Fields\",\"parameters\":{\"text\":\"a\",\"other\":[1]}}|");
+    assert_seen("call #1 io.test.Play.Fields {\"text\":\"a\",\"other\":[1]} 71 bytes after 0\n"
+                "reply #1 io.test.Play.Fields {\"text\":\"a\"} 28 bytes\n");
+}
+
 static void test_errors_are_seen(void **state) {
     int CLEANUP_CLOSE fd = play_connect(&play);
     (void)state;
@@ -401,6 +412,7 @@ static void test_a_stream_may_end_when_it_has_drained(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_call_and_its_answer),
+        TEST(test_what_a_table_reads_and_writes_is_seen),
         TEST(test_errors_are_seen),
         TEST(test_a_oneway_call_has_an_answer_that_is_not_sent),
         TEST(test_a_stream),
