@@ -1,6 +1,7 @@
 /* A Varlink client on a libuv loop, and a blocking one for command-line tools. */
 #pragma once
 
+#include "common/json_fields.h"
 #include "common/secret.h"
 
 #include <json-c/json_object.h>
@@ -67,6 +68,11 @@ int varlink_stream_send(
     struct varlink_stream *stream, const char *method, struct json_object *parameters, bool more,
     bool oneway);
 
+/** The same with the object that a table makes of a struct (see json_fields_write()). */
+int varlink_stream_send_fields(
+    struct varlink_stream *stream, const char *method, const struct json_field *table, size_t count,
+    const void *fields);
+
 /** Sends the text of a whole call, without its NUL, that no copy is made of: it holds a secret.
  * Errors as above. */
 int varlink_stream_send_secret(struct varlink_stream *stream, const struct secret *message);
@@ -77,3 +83,11 @@ int varlink_stream_send_secret(struct varlink_stream *stream, const struct secre
 int varlink_stream_receive(
     struct varlink_stream *stream, struct json_object **ret_parameters, char **ret_error,
     bool *ret_continues);
+
+/** Waits for the one reply to a call and reads it by a table into a struct, without making objects
+ * (see json_fields_read_text()). *ret_error is NULL for a good one; for another the struct is
+ * untouched. It and the strings are good until the stream receives again. Errors as above, -EBADMSG
+ * for what the table does not read and for a reply that others follow, -ENOTSUP. */
+int varlink_stream_receive_fields(
+    struct varlink_stream *stream, const struct json_field *table, size_t count, void *ret_struct,
+    const char **ret_error);

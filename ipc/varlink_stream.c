@@ -23,7 +23,10 @@ struct varlink_stream {
     int fd;
     int timeout_ms;
     struct varlink_reader reader;
-    struct buffer message; /* that is being sent; its memory is used again */
+    struct buffer message;            /* that is being sent; its memory is used again */
+    struct varlink_reply_parts reply; /* what was received last, by a table */
+    char *room;                       /* of its strings */
+    size_t room_size;
     char chunk[READ_CHUNK];
 };
 
@@ -128,6 +131,10 @@ struct varlink_stream *varlink_stream_free(struct varlink_stream *stream) {
     if (!stream)
         return NULL;
     close(stream->fd);
+    varlink_reply_parts_deinit(&stream->reply);
+    if (stream->room)
+        explicit_bzero(stream->room, stream->room_size);
+    free(stream->room);
     varlink_reader_deinit(&stream->reader);
     buffer_deinit(&stream->message);
     explicit_bzero(stream->chunk, sizeof stream->chunk);
@@ -161,15 +168,27 @@ static int stream_write(struct varlink_stream *stream, const char *text, size_t 
     return 0;
 }
 
+static int stream_send(
+    struct varlink_stream *stream, const char *method, const struct varlink_parameters *parameters,
+    bool more, bool oneway) {
+    struct buffer *message = &stream->message;
+    message->size = 0;
+    int r = varlink_call_write(message, method, parameters, more, oneway);
+    return r < 0 ? r : stream_write(stream, (const char *)message->data, message->size + 1);
+}
+
 int varlink_stream_send(
     struct varlink_stream *stream, const char *method, struct json_object *parameters, bool more,
     bool oneway) {
-    struct buffer *message = &stream->message;
-    message->size = 0;
-    const struct varlink_parameters written = {.object = parameters};
-    int r = varlink_call_write(message, method, &written, more, oneway);
-    json_object_put(parameters);
-    return r < 0 ? r : stream_write(stream, (const char *)message->data, message->size + 1);
+    struct json_object CLEANUP_JSON *owned = parameters;
+    return stream_send(stream, method, &(struct varlink_parameters){.object = owned}, more, oneway);
+}
+
+int varlink_stream_send_fields(
+    struct varlink_stream *stream, const char *method, const struct json_field *table, size_t count,
+    const void *fields) {
+    const struct varlink_parameters parameters = {.table = table, .count = count, .fields = fields};
+    return stream_send(stream, method, &parameters, false, false);
 }
 
 int varlink_stream_send_secret(struct varlink_stream *stream, const struct secret *message) {
@@ -237,4 +256,48 @@ int varlink_stream_receive(
     if (r < 0)
         return r;
     return stream_take_reply(text, size, ret_parameters, ret_error, ret_continues);
+}
+
+static int stream_make_room(struct varlink_stream *stream, size_t size) {
+    if (size <= stream->room_size)
+        return 0;
+    char *room = malloc(size);
+    if (!room)
+        return -ENOMEM;
+    if (stream->room)
+        explicit_bzero(stream->room, stream->room_size);
+    free(stream->room);
+    stream->room = room;
+    stream->room_size = size;
+    return 0;
+}
+
+static int stream_read_fields(
+    struct varlink_stream *stream, const struct json_field *table, size_t count, void *ret_struct) {
+    const struct varlink_reply_parts *reply = &stream->reply;
+    const char *text = reply->text ? reply->text : "{}";
+    size_t size = reply->text ? reply->text_size : 2;
+    int r = stream_make_room(stream, size);
+    if (r == 0)
+        r = json_fields_read_text(text, size, table, count, stream->room, ret_struct, NULL);
+    return r == -EINVAL ? -EBADMSG : r;
+}
+
+int varlink_stream_receive_fields(
+    struct varlink_stream *stream, const struct json_field *table, size_t count, void *ret_struct,
+    const char **ret_error) {
+    const char *text;
+    size_t size;
+    int r = stream_next(stream, &text, &size);
+    if (r < 0)
+        return r;
+    varlink_reply_parts_deinit(&stream->reply);
+    r = varlink_reply_read(text, size, false, &stream->reply);
+    if (r == 0 && stream->reply.continues)
+        r = -EBADMSG;
+    if (r == 0 && !stream->reply.error)
+        r = stream_read_fields(stream, table, count, ret_struct);
+    if (r == 0)
+        *ret_error = stream->reply.error;
+    return r;
 }

@@ -2,7 +2,6 @@
 #include "useragent/local_removal.h"
 
 #include "common/cleanup.h"
-#include "common/json_gate.h"
 #include "ipc/varlink_client.h"
 #include "useragent/agent_work.h"
 
@@ -80,10 +79,8 @@ DEFINE_CLEANUP(struct varlink_stream *, varlink_stream_free);
 
 int local_removal_tell(const char *socket_path, const struct agent_report *report) {
     struct varlink_stream CLEANUP(varlink_stream_free_ptr) *stream = NULL;
-    struct json_object CLEANUP_JSON *answer = NULL;
-    char CLEANUP_FREE *error = NULL;
-    bool continues;
     struct json_object *parameters = agent_message_report(report);
+    const char *error = NULL;
 
     if (!parameters)
         return -ENOMEM;
@@ -94,6 +91,6 @@ int local_removal_tell(const char *socket_path, const struct agent_report *repor
     }
     r = varlink_stream_send(stream, "io.devtrust.Agent.Report", parameters, false, false);
     if (r == 0)
-        r = varlink_stream_receive(stream, &answer, &error, &continues);
+        r = varlink_stream_receive_fields(stream, NULL, 0, NULL, &error);
     return r < 0 ? r : error ? -EPROTO : 0;
 }

@@ -377,6 +377,78 @@ static void test_stream_bad_reply(void **state) {
     with_script("{]|", 8, check_bad);
 }
 
+/* ---- by table ---- */
+
+struct answer {
+    const char *text;
+    int64_t number;
+};
+
+static const struct json_field answer_table[] = {
+    JSON_FIELD(struct answer, text, "text", JSON_FIELD_STRING, true, 0, 0),
+    JSON_FIELD(struct answer, number, "number", JSON_FIELD_INT, false, 0, 0),
+};
+
+static int receive_answer(
+    struct varlink_stream *stream, struct answer *answer, const char **ret_error) {
+    return varlink_stream_receive_fields(
+        stream, answer_table, ARRAY_LENGTH(answer_table), answer, ret_error);
+}
+
+static void check_fields(struct varlink_stream *stream) {
+    struct answer answer = {0};
+    const char *error = "untouched";
+    assert_int_equal(receive_answer(stream, &answer, &error), 0);
+    assert_string_equal(answer.text, "a\"b");
+    assert_int_equal(answer.number, 7);
+    assert_null(error);
+    answer = (struct answer){"untouched", 8};
+    assert_int_equal(receive_answer(stream, &answer, &error), 0);
+    assert_string_equal(error, "a.b.E");
+    assert_string_equal(answer.text, "untouched");
+    assert_int_equal(receive_answer(stream, &answer, &error), 0);
+    assert_string_equal(answer.text, "longer than the one before");
+    assert_null(error);
+    for (int i = 0; i < 3; i++) /* without the text, of another type, and with more behind it */
+        assert_int_equal(receive_answer(stream, &answer, &error), -EBADMSG);
+    assert_int_equal(receive_answer(stream, &answer, &error), -ECONNRESET);
+}
+
+static const char field_replies[] =
+    "{\"parameters\":{\"number\":7,\"text\":\"a\\\"b\"}}|{\"error\":\"a.b.E\",\"parameters\":{}}|"
+    "{\"parameters\":{\"text\":\"longer than the one before\"}}|{}|{\"parameters\":{\"text\":1}}|"
+    "{\"parameters\":{\"text\":\"a\"},\"continues\":true}|";
+
+static void test_stream_fields(void **state) {
+    (void)state;
+    with_script(field_replies, sizeof field_replies, check_fields);
+}
+
+static void test_stream_fields_byte_by_byte(void **state) {
+    (void)state;
+    with_script(field_replies, 1, check_fields);
+}
+
+static void test_stream_sends_fields(void **state) {
+    static const char expected[] =
+        "{\"method\":\"a.b.C\",\"parameters\":{\"text\":\"\\n\",\"number\":3}}";
+    const struct answer fields = {"\n", 3};
+    struct varlink_stream *stream = NULL;
+    int pair[2];
+    char text[sizeof expected + 1];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(varlink_stream_open_fd(pair[0], 1000, &stream), 0);
+    assert_int_equal(
+        varlink_stream_send_fields(
+            stream, "a.b.C", answer_table, ARRAY_LENGTH(answer_table), &fields),
+        0);
+    assert_int_equal(recv(pair[1], text, sizeof text, MSG_DONTWAIT), sizeof expected);
+    assert_memory_equal(text, expected, sizeof expected);
+    varlink_stream_free(stream);
+    close(pair[1]);
+}
+
 static void test_stream_times_out(void **state) {
     struct varlink_stream *stream = NULL;
     struct json_object *parameters = NULL;
@@ -441,6 +513,9 @@ int main(void) {
         TEST(test_stream_whole),
         TEST(test_stream_byte_by_byte),
         TEST(test_stream_bad_reply),
+        TEST(test_stream_fields),
+        TEST(test_stream_fields_byte_by_byte),
+        TEST(test_stream_sends_fields),
         TEST(test_stream_times_out),
         TEST(test_stream_waits_for_a_full_backlog),
         TEST(test_stream_secret_text),
