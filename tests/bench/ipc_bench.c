@@ -31,7 +31,7 @@
 
 static const size_t sizes[] = {64, 1500, 8192};
 static const struct ipc_bench_side *const sides[] = {
-    &ipc_bench_raw, &ipc_bench_sdbus, &ipc_bench_varlink, &ipc_bench_varlink_uv};
+    &ipc_bench_raw, &ipc_bench_sdbus, &ipc_bench_varlink, &ipc_bench_varlink_uv, &ipc_bench_bare};
 
 /* How the service lies to its client. */
 enum placement {
@@ -217,6 +217,8 @@ static struct json_object *placement_report(struct lane *lanes, enum placement p
     }
     add(object, "varlink_to_raw", number(medians[2] / medians[0]));
     add(object, "varlink_to_sdbus", number(medians[2] / medians[1]));
+    add(object, "varlink_to_bare", number(medians[2] / medians[4]));
+    add(object, "bare_to_raw", number(medians[4] / medians[0]));
     add(object, "varlink_uv_to_raw", number(medians[3] / medians[0]));
     add(object, "varlink_uv_to_sdbus", number(medians[3] / medians[1]));
     return object;

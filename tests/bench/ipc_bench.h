@@ -27,7 +27,7 @@ struct ipc_bench_side {
     void (*pipeline)(void *peer, const char *text, unsigned calls);
 };
 
-extern const struct ipc_bench_side ipc_bench_raw, ipc_bench_sdbus;
+extern const struct ipc_bench_side ipc_bench_raw, ipc_bench_sdbus, ipc_bench_bare;
 extern const struct ipc_bench_side ipc_bench_varlink;    /* the blocking client */
 extern const struct ipc_bench_side ipc_bench_varlink_uv; /* the client on a loop */
 

@@ -38,9 +38,19 @@ static void varlink_remove(const struct ipc_bench_link *link) {
 
 /* ---- the service ---- */
 
+struct echo_fields {
+    const char *text;
+};
+
+static const struct json_field echo_table[] = {
+    JSON_FIELD(struct echo_fields, text, "text", JSON_FIELD_STRING, true, 0, 16384),
+};
+
 static void varlink_echo(struct varlink_call *call, void *userdata) {
+    struct echo_fields fields = {0};
     (void)userdata;
-    varlink_call_reply(call, json_object_get(varlink_call_parameters(call)));
+    if (varlink_call_read_parameters(call, echo_table, ARRAY_LENGTH(echo_table), &fields) == 0)
+        varlink_call_reply_fields(call, echo_table, ARRAY_LENGTH(echo_table), &fields);
 }
 
 static void varlink_serve(const struct ipc_bench_link *link, size_t size) {
@@ -98,16 +108,19 @@ static void *varlink_connect(const struct ipc_bench_link *link) {
 }
 
 static void varlink_send(void *peer, const char *text) {
-    IPC_BENCH_CHECK(varlink_stream_send(peer, METHOD, varlink_parameters(text), false, false) == 0);
+    const struct echo_fields fields = {text};
+    IPC_BENCH_CHECK(
+        varlink_stream_send_fields(peer, METHOD, echo_table, ARRAY_LENGTH(echo_table), &fields) ==
+        0);
 }
 
 static void varlink_receive(void *peer, const char *text) {
-    struct json_object *parameters;
-    char *error;
-    bool continues;
-    IPC_BENCH_CHECK(varlink_stream_receive(peer, &parameters, &error, &continues) == 0);
-    varlink_check(parameters, error, text);
-    json_object_put(parameters);
+    struct echo_fields fields;
+    const char *error;
+    IPC_BENCH_CHECK(
+        varlink_stream_receive_fields(
+            peer, echo_table, ARRAY_LENGTH(echo_table), &fields, &error) == 0);
+    IPC_BENCH_CHECK(!error && strcmp(fields.text, text) == 0);
 }
 
 static void varlink_call(void *peer, const char *text) {

@@ -12,12 +12,14 @@ from harness import programs, waiting, world
 SIZES = (64, 1500, 8192)
 SIDES = {
     "raw": "a raw socket pair, blocking, no protocol: the floor",
+    "bare": "the system calls of ours, and nothing else: what no code of ours can save",
     "sdbus": "sd-bus at both ends of a socket pair, no broker",
-    "varlink": "devtrustd's Varlink server and devtrustctl's blocking client",
-    "varlink_uv": "the same server and the agent's client on a loop",
+    "varlink": "devtrustd's Varlink server and the blocking client, both by tables",
+    "varlink_uv": "the same server and the agent's client on a loop, with json-c's objects",
 }
 RATIOS = {
     "ratio": ("varlink", "raw", "ours ÷ the raw socket of the same round"),
+    "to_bare": ("varlink", "bare", "ours ÷ the same system calls of the same round"),
     "to_sdbus": ("varlink", "sdbus", "ours ÷ sd-bus of the same round"),
 }
 # in the report of ipc_bench → in our names
