@@ -196,6 +196,7 @@ def test_presents_nothing_unasked_where_root_has_not_opted_in(asking):
         for _ in range(2):
             fox.open(portal(asking))
             check_question(fox.answer("cancel"), user)
+            user = renew(asking, "alice", user["serial"])
         assert fox.page()[0] == "unmanaged"
     assert not FIREFOX_POLICY.exists()
 
