@@ -87,7 +87,7 @@ static int answer_as_logind(sd_bus_message *call, void *userdata, sd_bus_error *
 
 static void start_logind(struct fixture *f) {
     bus_fixture_serve(
-        &f->base, &f->logind, bus_fixture_peer(&f->base, LOGIND), answer_as_logind, f);
+        &f->base.loop, &f->logind, bus_fixture_peer(&f->base, LOGIND), answer_as_logind, f);
 }
 
 static enum login login(const struct fixture *f, int64_t uid) {

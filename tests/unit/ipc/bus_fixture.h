@@ -63,7 +63,8 @@ static inline void bus_fixture_start(struct bus_fixture *fixture) {
         "<busconfig><type>session</type><listen>%s</listen><auth>EXTERNAL</auth><policy "
         "context='default'><allow send_destination='*'/><allow send_type='signal'/>"
         "<allow receive_type='method_call'/><allow receive_type='method_return'/>"
-        "<allow receive_type='error'/><allow receive_type='signal'/><allow own='*'/>"
+        "<allow receive_type='error'/><allow receive_type='signal'/><allow own='*'/><allow "
+        "user='*'/>"
         "</policy></busconfig>\n",
         fixture->address);
     fclose(file);
@@ -127,11 +128,11 @@ static inline void bus_fixture_turn(uv_poll_t *poll, int status, int events) {
 }
 
 static inline void bus_fixture_serve(
-    struct bus_fixture *fixture, struct bus_fixture_server *server, sd_bus *peer,
+    uv_loop_t *loop, struct bus_fixture_server *server, sd_bus *peer,
     sd_bus_message_handler_t handler, void *userdata) {
     server->peer = peer;
     BUS_MUST(sd_bus_add_filter(peer, NULL, handler, userdata));
-    assert_int_equal(uv_poll_init(&fixture->loop, &server->poll, sd_bus_get_fd(peer)), 0);
+    assert_int_equal(uv_poll_init(loop, &server->poll, sd_bus_get_fd(peer)), 0);
     server->poll.data = server;
     assert_int_equal(uv_poll_start(&server->poll, UV_READABLE, bus_fixture_turn), 0);
     BUS_MUST(sd_bus_flush(peer));
@@ -140,6 +141,7 @@ static inline void bus_fixture_serve(
 static inline void bus_fixture_serve_no_more(struct bus_fixture_server *server) {
     uv_close((uv_handle_t *)&server->poll, NULL);
     server->peer = sd_bus_flush_close_unref(server->peer);
+    uv_run(server->poll.loop, UV_RUN_NOWAIT); /* the handle is free for the next one */
 }
 
 /* A peer; it has `name` unless that is NULL. Calls of this connection may block. */
