@@ -99,6 +99,11 @@ static enum login service_login(int64_t uid, void *userdata) {
     return machine_events_login(daemon->events, uid);
 }
 
+static int64_t service_unreachable_since(void *userdata) {
+    const struct daemon *daemon = userdata;
+    return daemon->unreachable_since;
+}
+
 static bool service_clock_agrees(void *userdata) {
     const struct daemon *daemon = userdata;
     return !daemon->clock_differs;
@@ -179,6 +184,14 @@ static bool member_is(struct json_object *object, const char *name, const char *
            strcmp(json_object_get_string(member), value) == 0;
 }
 
+static void note_reach(struct daemon *daemon) {
+    bool away = !daemon->connected && server_link_device_uuid(daemon->link);
+    if (away == (daemon->unreachable_since != 0))
+        return;
+    daemon->unreachable_since = away ? clock_wall_s(&clock_system) : 0;
+    users_reach_changed(daemon->users);
+}
+
 static void status_changed(void *userdata) {
     struct daemon *daemon = userdata;
     struct json_object *enrolment CLEANUP_JSON = NULL;
@@ -191,6 +204,7 @@ static void status_changed(void *userdata) {
     bool connected = json_object_get_boolean(json_object_object_get(push, "connected"));
     bool back = connected && !daemon->connected;
     daemon->connected = connected;
+    note_reach(daemon);
     daemon_refresh_hold(daemon);
     if (back)
         users_server_back(daemon->users);
@@ -316,6 +330,7 @@ static int open_users(struct daemon *daemon) {
                 .sign_cancel = service_sign_cancel,
                 .report = service_report,
                 .trust = service_trust,
+                .unreachable_since = service_unreachable_since,
                 .clock_agrees = service_clock_agrees,
                 .userdata = daemon,
             },

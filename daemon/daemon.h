@@ -35,7 +35,8 @@ struct daemon {
     uv_thread_t thread;            /* the loop's */
     uv_timer_t quiet;              /* gives memory back when a burst is over */
     bool quiet_open;
-    bool connected; /* the push stream, when last looked */
+    bool connected;            /* the push stream, when last looked */
+    int64_t unreachable_since; /* seconds since 1970; 0: it is connected, or not enrolled */
     bool clock_differs;
     bool closing;
 };

@@ -45,6 +45,9 @@ struct user_services {
     int (*report)(struct json_object *report, void *userdata);
     /** The pinned chain and the device; false when not enrolled. Borrowed. */
     bool (*trust)(X509 **ret_root, X509 **ret_issuer, const char **ret_device_uuid, void *userdata);
+    /** Since when (seconds since 1970) the server has not been reached; 0: it is, or none is known.
+     */
+    int64_t (*unreachable_since)(void *userdata);
     /** Whether this machine's clock agrees with the server's. */
     bool (*clock_agrees)(void *userdata);
     /** A user's state or work has changed by itself: timers and others may follow. Set by users.c.

@@ -175,6 +175,22 @@ static int add_request(const struct user *user, struct json_object *snapshot) {
     return json_fields_add(snapshot, "request", TAKE_PTR(request));
 }
 
+static int add_expiry(const struct user *user, struct json_object *snapshot) {
+    const struct user_services *services = user->services;
+    const struct user_installed *installed = &user->record.installed;
+    int64_t since = services->unreachable_since(services->userdata);
+    int64_t left = installed->not_after - clock_wall_s(services->clock);
+
+    if (since <= 0 || !installed->serial[0] || left > USER_VIEW_EXPIRY_S ||
+        (installed->renew_at > 0 && left > (installed->not_after - installed->renew_at) / 2))
+        return 0;
+    struct json_object *expiry CLEANUP_JSON = json_object_new_object();
+    if (!expiry || json_fields_add_int(expiry, "not_after", installed->not_after) < 0 ||
+        json_fields_add_int(expiry, "unreachable_since", since) < 0)
+        return -1;
+    return json_fields_add(snapshot, "expiry", TAKE_PTR(expiry));
+}
+
 struct json_object *user_view_snapshot(const struct user *user) {
     struct json_object *snapshot CLEANUP_JSON = json_object_new_object();
     const char *mode = mode_of(user);
@@ -182,7 +198,7 @@ struct json_object *user_view_snapshot(const struct user *user) {
 
     if (!snapshot || json_fields_add_string(snapshot, "mode", mode) < 0 ||
         ((removing || certificate) && add_settings(user, removing, snapshot) < 0) ||
-        (certificate && add_request(user, snapshot) < 0))
+        (certificate && (add_request(user, snapshot) < 0 || add_expiry(user, snapshot) < 0)))
         return NULL;
     return TAKE_PTR(snapshot);
 }

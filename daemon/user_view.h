@@ -6,6 +6,10 @@
 
 #include <json-c/json_object.h>
 
+/* An agent is told that its certificate ends when no more than this is left and half of the time
+ * since its renewal was due has passed, while the server is away. */
+#define USER_VIEW_EXPIRY_S (3 * 24 * 3600)
+
 /** The pinned chain's key hashes and the device's UUID (borrowed). Returns false when not enrolled.
  */
 bool user_view_trust(

@@ -397,6 +397,12 @@ void users_server_back(struct users *users) {
     users_advance(users);
 }
 
+void users_reach_changed(struct users *users) {
+    const struct user_services *services = &users->options.services;
+    for (size_t i = 0; i < users->count; i++)
+        services->changed(user_uid(users->list[i]), services->userdata);
+}
+
 /* ---- beginning and end ---- */
 
 static void loaded(const struct user_record *record, enum reason problem, void *userdata) {

@@ -51,6 +51,9 @@ void users_advance(struct users *users);
  */
 void users_server_back(struct users *users);
 
+/** Whether the server can be reached has changed: agents may have to be told. */
+void users_reach_changed(struct users *users);
+
 /** What a settled change leads to: runs by itself on the loop; tests call it. */
 void users_settle(struct users *users);
 

@@ -14,13 +14,14 @@
 #define RETRY_AFTER_MAX_S (6 * 3600)
 #define CERTIFICATE_TEXT_MAX (4 * X509_MAX_DER_SIZE / 3 + 4)
 #define INTERMEDIATES_MAX 6
+#define EXPIRY_MAX_S INT64_C(253402300799) /* year 9999 */
 
 /* ---- snapshot ---- */
 
 struct snapshot_fields {
     int64_t revision;
     const char *mode;
-    struct json_object *settings, *request, *inspection;
+    struct json_object *settings, *request, *inspection, *expiry;
 };
 
 static const struct json_field snapshot_table[] = {
@@ -29,6 +30,7 @@ static const struct json_field snapshot_table[] = {
     JSON_FIELD(struct snapshot_fields, settings, "settings", JSON_FIELD_OBJECT, false, 0, 0),
     JSON_FIELD(struct snapshot_fields, request, "request", JSON_FIELD_OBJECT, false, 0, 0),
     JSON_FIELD(struct snapshot_fields, inspection, "inspection", JSON_FIELD_OBJECT, false, 0, 0),
+    JSON_FIELD(struct snapshot_fields, expiry, "expiry", JSON_FIELD_OBJECT, false, 0, 0),
 };
 
 struct settings_fields {
@@ -77,6 +79,13 @@ static const struct json_field inspection_table[] = {
     JSON_FIELD(struct inspection_fields, id, "id", JSON_FIELD_STRING, true, 1, USER_ID_MAX - 1),
     JSON_FIELD(struct inspection_fields, full, "full", JSON_FIELD_BOOL, false, 0, 0),
     JSON_FIELD(struct inspection_fields, repair, "repair", JSON_FIELD_BOOL, false, 0, 0),
+};
+
+static const struct json_field expiry_table[] = {
+    JSON_FIELD(struct agent_expiry, not_after, "not_after", JSON_FIELD_INT, true, 1, EXPIRY_MAX_S),
+    JSON_FIELD(
+        struct agent_expiry, unreachable_since, "unreachable_since", JSON_FIELD_INT, true, 1,
+        EXPIRY_MAX_S),
 };
 
 static int bad(const char **ret_field, const char *field) {
@@ -164,6 +173,10 @@ int agent_message_read_snapshot(
         snapshot.inspection.full = inspection.full;
         snapshot.inspection.repair = inspection.repair;
     }
+    if (fields.expiry && json_fields_read(
+                             fields.expiry, expiry_table, ARRAY_LENGTH(expiry_table),
+                             &snapshot.expiry, ret_field) < 0)
+        return -EBADMSG;
     *ret = snapshot;
     return 0;
 }

@@ -34,6 +34,12 @@ struct agent_inspection {
     bool full, repair;
 };
 
+/** The certificate ends, and the server has been away; not_after 0: no such trouble. Seconds since
+ * 1970. */
+struct agent_expiry {
+    int64_t not_after, unreachable_since;
+};
+
 /** One reply of Watch: the whole truth. */
 struct agent_snapshot {
     int64_t revision;
@@ -41,6 +47,7 @@ struct agent_snapshot {
     struct agent_settings settings;
     struct agent_request request;
     struct agent_inspection inspection;
+    struct agent_expiry expiry;
 };
 
 /** Returns 0 or -EBADMSG with the field in *ret_field. */

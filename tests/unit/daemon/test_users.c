@@ -801,6 +801,45 @@ static void the_snapshot_carries_what_is_ordered(void **unused) {
         text_of(json_object_object_get(removal, "settings"), "device_uuid"), WORLD_DEVICE);
 }
 
+static bool tells_expiry(void) {
+    struct json_object *snapshot CLEANUP_JSON = user_view_snapshot(world_user(1000));
+    struct json_object *expiry = NULL;
+    if (!json_object_object_get_ex(snapshot, "expiry", &expiry))
+        return false;
+    assert_int_equal(
+        json_object_get_int64(json_object_object_get(expiry, "unreachable_since")),
+        world.unreachable_since);
+    assert_int_equal(
+        json_object_get_int64(json_object_object_get(expiry, "not_after")),
+        world_user(1000)->record.installed.not_after);
+    return true;
+}
+
+static void an_agent_is_told_that_its_certificate_ends(void **unused) {
+    (void)unused;
+    alice();
+    world_install(1000);
+    struct user_installed *installed = &world_user(1000)->record.installed;
+    installed->renew_at = virtual_now;
+    installed->not_after = virtual_now + 10 * 24 * 3600;
+    world.unreachable_since = virtual_now;
+    assert_false(tells_expiry()); /* due, but far from its end */
+    virtual_now = installed->not_after - USER_VIEW_EXPIRY_S - 1;
+    assert_false(tells_expiry());
+    virtual_now++;
+    assert_true(tells_expiry());
+    world.unreachable_since = 0;
+    assert_false(tells_expiry()); /* the server is there: it renews */
+    world.unreachable_since = virtual_now;
+    installed->not_after = virtual_now + 1000;
+    installed->renew_at = virtual_now;
+    assert_false(tells_expiry()); /* of a short life: half of what is left for it is not over */
+    installed->renew_at = virtual_now - 1000;
+    assert_true(tells_expiry());
+    installed->not_after = virtual_now - 1;
+    assert_true(tells_expiry());
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -842,6 +881,7 @@ int main(void) {
         TEST(a_broken_file_is_rebuilt),
         TEST(a_newer_file_is_left_alone),
         TEST(the_snapshot_carries_what_is_ordered),
+        TEST(an_agent_is_told_that_its_certificate_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ struct world {
     struct desired_user assigned[WORLD_MAX];
     bool attached[WORLD_MAX]; /* index: uid − 1000 */
     enum login login;         /* of everybody */
+    int64_t unreachable_since;
     bool enrolled, policy_good, policy_there, clock_agrees;
     int64_t firefox_since;
     int policy_writes;
@@ -90,6 +91,11 @@ static enum login world_login(int64_t uid, void *unused) {
     (void)uid;
     (void)unused;
     return world.login;
+}
+
+static int64_t world_unreachable_since(void *unused) {
+    (void)unused;
+    return world.unreachable_since;
 }
 
 static void world_changed(int64_t uid, void *unused) {
@@ -174,6 +180,7 @@ static void world_start(void) {
              .request_deadline_s = 60,
              .agent_attached = world_agent_attached,
              .login = world_login,
+             .unreachable_since = world_unreachable_since,
              .changed = world_changed,
              .policy_ready = world_policy_ready,
              .firefox_since = world_firefox_since,

@@ -41,12 +41,15 @@ static void test_snapshots(void **state) {
             "{\"revision\":8,\"mode\":\"certificate\"," SETTINGS
             ",\"request\":{\"id\":\"r\",\"subject_uid\":\"alice\",\"key_type\":\"p384\","
             "\"reason\":\"first\",\"deadline\":5,\"install_not_before\":9},"
-            "\"inspection\":{\"id\":\"i\"},\"of_the_future\":{}}",
+            "\"inspection\":{\"id\":\"i\"},\"expiry\":{\"not_after\":12,"
+            "\"unreachable_since\":11},\"of_the_future\":{}}",
             &snapshot, &field),
         0);
     assert_true(snapshot.settings.present && snapshot.request.present);
     assert_string_equal(snapshot.settings.device_uuid, PKI_DEVICE);
     assert_int_equal(snapshot.settings.renew_after_s, 100);
+    assert_int_equal(snapshot.expiry.not_after, 12);
+    assert_int_equal(snapshot.expiry.unreachable_since, 11);
     assert_int_equal(snapshot.settings.firefox_policy_since, 1700000000);
     assert_int_equal(snapshot.settings.issuer_spki[1], 0x11);
     assert_string_equal(snapshot.request.id, "r");
