@@ -226,6 +226,7 @@ void agent_settle(struct agent *agent) {
         agent->work.settings = agent->snapshot.settings;
     if (agent->have_snapshot && agent->snapshot.mode != AGENT_MODE_REMOVE)
         agent->removed = false;
+    agent_notices_update(agent);
     event = settled_event(agent);
     if (event != NO_EVENT) {
         agent_dispatch(agent, event);
@@ -348,8 +349,11 @@ int agent_new(const struct agent_options *options, struct agent **ret) {
         return r; /* the process ends; the loop's handles end with it */
     agent_jobs_queue(agent, JOB_RECOVER);
     r = agent_watch_start(agent);
+    if (r >= 0)
+        r = agent_notices_start(agent);
     if (r < 0)
         return r;
+    agent_resume_start(agent);
     *ret = agent;
     return 0;
 }
@@ -363,6 +367,8 @@ void agent_stop(struct agent *agent) {
     uv_close((uv_handle_t *)&agent->wait, NULL);
     uv_close((uv_handle_t *)&agent->inspect_deadline, NULL);
     agent_watch_stop(agent);
+    agent_notices_stop(agent);
+    agent_resume_stop(agent);
     uv_close((uv_handle_t *)&agent->wall_poll, NULL);
 }
 

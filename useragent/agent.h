@@ -15,9 +15,11 @@ struct agent_options {
     uv_loop_t *loop;
     const char *socket_path;
     struct user_dirs dirs;
+    const char *system_bus, *user_bus; /* addresses (ipc/bus.h), borrowed; NULL: none */
     const struct clock_source *clock;
     const struct random_source *random;
     uint64_t settle_ms;        /* from a change in the home to a look at it; 0: some seconds */
+    uint64_t notice_settle_ms; /* until a person is bothered; 0: a minute */
     uint64_t answer_within_ms; /* to an inspection, whatever hangs; 0: in time for devtrustd */
     /** Once: the agent should end (0: a newer agent took over; -EPROTO: the record is of a newer
      * version). */

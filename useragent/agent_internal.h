@@ -58,7 +58,14 @@ struct agent {
     int scan_result; /* the worker's, as the next two are, while there is a scan */
     struct store_watch_table *scan_table;
     uint64_t scan_mark;
-    bool removed; /* this order to remove has been carried out */
+    struct bus *bus;           /* the machine's; NULL: none */
+    struct notifier *notifier; /* NULL: no bus of this user */
+    uv_work_t notice_work;     /* looks at running browsers */
+    uv_timer_t notice_timer;   /* looks again while one is to be restarted */
+    bool notice_looking;
+    int64_t notice_since;    /* the policy that was looked at; 0: none yet */
+    char notice_browser[64]; /* the worker's answer: to be restarted; empty: none */
+    bool removed;            /* this order to remove has been carried out */
     bool check_needed;
     bool checked_with_settings;
     const char *wanted;            /* a reason to ask for a new certificate */
@@ -126,6 +133,25 @@ void agent_watch_scanned(struct agent *agent);
 
 void agent_watch_stop(struct agent *agent);
 void agent_watch_free(struct agent *agent); /* after the loop has ended */
+
+/* ---- agent_resume.c ---- */
+
+/** Begins to listen for the machine's waking. Without a bus it goes on without. */
+void agent_resume_start(struct agent *agent);
+void agent_resume_stop(struct agent *agent);
+
+/* ---- agent_notices.c ---- */
+
+/** Begins to tell the person what only he can do. Without a bus of his it goes on without. Returns
+ * 0 or a negative errno. */
+int agent_notices_start(struct agent *agent);
+
+/** After every change: tells what has become of causes. */
+void agent_notices_update(struct agent *agent);
+
+/** The machine has woken; whatever was restarted is seen at once. */
+void agent_notices_look(struct agent *agent);
+void agent_notices_stop(struct agent *agent);
 
 /* ---- agent_jobs.c ---- */
 

@@ -5,6 +5,7 @@
 #include "common/paths.h"
 #include "common/secret.h"
 #include "common/version.h"
+#include "ipc/bus.h"
 #include "useragent/agent.h"
 #include "useragent/agent_lock.h"
 #include "useragent/credential_key.h"
@@ -56,10 +57,13 @@ static int fail(const char *what, int error) {
 
 static int run(const char *socket_path, const struct user_dirs *dirs) {
     struct program program = {0};
+    char user_bus[BUS_ADDRESS_SIZE];
     struct agent_options options = {
         .loop = &program.loop,
         .socket_path = socket_path,
         .dirs = *dirs,
+        .system_bus = bus_system_address,
+        .user_bus = bus_user_address(user_bus) == 0 ? user_bus : NULL,
         .clock = &clock_system,
         .random = &random_system,
         .ended = ended,

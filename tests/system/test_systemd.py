@@ -122,6 +122,12 @@ def events(box: boxes.Box, unit: str = "_SYSTEMD_UNIT=devtrustd.service") -> lis
     return [json.loads(line)["EVENT"] for line in box.journal("--output=json", f"MESSAGE_ID={ident}", unit).splitlines()]
 
 
+def test_the_bus_may_restart(device):
+    device.run("systemctl", "restart", "dbus.service")
+    device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
+    waiting.until(lambda: user_status(device, "alice").get("signed_in") is False, "the new bus is asked who is signed in")
+
+
 def test_waking_from_sleep_is_noticed(device):
     """The real logind goes through a suspend whose service does nothing; the kernel's own state file is not in the box."""
     device.run("mkdir", "-p", "/run/systemd/system/systemd-suspend.service.d")
@@ -133,9 +139,14 @@ def test_waking_from_sleep_is_noticed(device):
     device.run("tee", "/sys/power/state", stdin="freeze mem\n")
     device.run("tee", "/sys/power/mem_sleep", stdin="[s2idle]\n")
     device.run("systemctl", "restart", "systemd-logind.service")  # it has a view of its own of what can be written
-    assert "resume" not in events(device)
+    session = device.login("alice")
+    wait_user(device, "alice", agent_attached=True)
+    agent = "_SYSTEMD_USER_UNIT=devtrust-agent.service"
+    assert "resume" not in events(device) + events(device, agent)
     device.run("busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "Suspend", "b", "false")
     waiting.until(lambda: "resume" in events(device), "devtrustd has heard of it")
+    waiting.until(lambda: "resume" in events(device, agent), "alice's agent has heard of it")
+    device.logout(session)
     device.run("mount", "-o", "remount,ro", "/sys")  # or other services would wait for udev
 
 
@@ -149,12 +160,6 @@ def test_a_network_that_comes_back_is_noticed(device):
         device.run("ip", "link", "set", port, "up")
     waiting.until(lambda: "network" in events(device), "devtrustd has heard of it")
     device.run("systemctl", "stop", "systemd-networkd.service", "systemd-networkd.socket")
-
-
-def test_the_bus_may_restart(device):
-    device.run("systemctl", "restart", "dbus.service")
-    device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
-    waiting.until(lambda: user_status(device, "alice").get("signed_in") is False, "the new bus is asked who is signed in")
 
 
 def test_an_account_that_changes_is_looked_at_at_once(device):

@@ -49,6 +49,7 @@ struct play {
     bool full, repair; /* of it */
     int64_t install_not_before;
     int64_t renew_after_s;
+    int64_t expiry, firefox_since; /* 0: none */
     int64_t life_s;
 
     /* what is answered */
@@ -56,6 +57,7 @@ struct play {
     bool hold_report;
     unsigned postpone_reports;            /* so many are answered with TooSoon, as by a full disk */
     uint64_t answer_within_ms, settle_ms; /* of the agent (agent.h) */
+    const char *bus;                      /* of machine and user; NULL: none */
     bool advance_on_renew;                /* Renew makes the request "renewed" */
 
     /* what was seen */
@@ -84,6 +86,15 @@ static inline struct json_object *play_snapshot(struct play *play) {
     json_fields_add_string(settings, "device_uuid", PKI_DEVICE);
     json_fields_add_int(settings, "renew_after_s", play->renew_after_s);
     json_fields_add(settings, "trusted_applications", json_object_new_array());
+    if (play->firefox_since > 0)
+        json_fields_add_int(settings, "firefox_policy_since", play->firefox_since);
+    if (play->expiry > 0) {
+        struct json_object *expiry = json_object_new_object();
+
+        json_fields_add_int(expiry, "not_after", play->expiry);
+        json_fields_add_int(expiry, "unreachable_since", 86400);
+        json_fields_add(snapshot, "expiry", expiry);
+    }
     json_fields_add(snapshot, "settings", settings);
     if (play->request_id) {
         struct json_object *request = json_object_new_object();
@@ -355,6 +366,9 @@ static inline void play_agent_main(struct play *play) {
         .loop = &loop,
         .socket_path = play->socket,
         .dirs = play->dirs,
+        .system_bus = play->bus,
+        .user_bus = play->bus,
+        .notice_settle_ms = 1,
         .clock = &clock_system,
         .random = &random_system,
         .answer_within_ms = play->answer_within_ms,
