@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "check"
 # what these show is what a browser does; our own part of it runs with sanitizers in the others
 BROWSER_STORIES = ("test_chromium", "test_firefox")
-LONG = ("test_kill", "test_bad_server", "test_lifecycle", "test_compatibility")
+LONG = ("test_bad_server", "test_lifecycle", "test_compatibility")
 ONCE = ("test_prompts",)  # look at browsers, not at our programs: a sanitizer build would show nothing new
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 
@@ -122,6 +122,12 @@ def lint_jobs() -> list[Job]:
     return jobs
 
 
+def fault_jobs() -> list[Job]:
+    """A sample of the faults, and a short soak: both in full are targets of their own."""
+    return [Job("faults", ["tests/faults/walk.py", "--sample", "6"], count_one, 900, {"JOBS": "1"}),
+            Job("soak", ["tests/faults/soak.py"], count_one, 600, {"SOAK_HOURS": "2"})]
+
+
 def system_jobs() -> list[Job]:
     """On machines with a systemd of their own; the first one makes the tree that they boot."""
     name = "system"
@@ -195,7 +201,7 @@ def queue_of(jobs: list[Job]) -> "queue.SimpleQueue[Job]":
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    waiting = queue_of(system_jobs() + integration_jobs("asan") + integration_jobs("gcc"))
+    waiting = queue_of(system_jobs() + fault_jobs() + integration_jobs("asan") + integration_jobs("gcc"))
     computing = queue_of(lint_jobs() + unit_jobs("asan") + fuzz_jobs() + unit_jobs("gcc"))
     for stale in LOGS.glob("*.xml"):
         stale.unlink()

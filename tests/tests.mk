@@ -28,6 +28,12 @@ $(IPC_BENCH): $(call objects,$(IPC_BENCH_SRC)) $(LIBIPC) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ipc)
 
+# what `make faults` preloads into the programs; never part of them
+FAULTS_SHIM := build/faults/shim.so
+$(FAULTS_SHIM): tests/faults/shim.c tests/faults/shim.h
+	@mkdir -p $(@D)
+	gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -fPIC -fvisibility=hidden -shared -o $@ $< -ldl
+
 $(BUILD)/obj/tests/%.o: COMMON_CFLAGS += -Wno-conversion -Wno-missing-prototypes
 
 # the first line of a fuzz target names its libraries: /* libs: common ipc */
@@ -54,11 +60,11 @@ TIDY_CFLAGS = $(filter-out -Werror,$(COMMON_CFLAGS))
 SHELL_FILES := tests/packages.sh tests/tidy.sh tests/install-test.sh tests/units-test.sh tests/method-table-test.sh systemd/deb.sh systemd/rpm.sh systemd/debian/devtrust.postinst systemd/debian/devtrust.prerm systemd/debian/devtrust.postrm \
     systemd/debian/devtrust-server.postrm common/embed.sh ipc/ctl/completion_bash.sh ipc/interface_methods.sh .ci/run tests/harness/sandbox tests/screenshots/renew.sh
 
-.PHONY: print-% programs-under-test packages deb rpm demo check bench fuzz unit format format-check shellcheck
+.PHONY: print-% programs-under-test packages deb rpm demo check bench fuzz faults soak unit format format-check shellcheck
 print-%:
 	@echo $($*)
 
-programs-under-test: all $(UNIT_PROGRAMS) $(CERTIFICATION_PROGRAMS) $(IPC_BENCH)
+programs-under-test: all $(UNIT_PROGRAMS) $(CERTIFICATION_PROGRAMS) $(IPC_BENCH) $(FAULTS_SHIM)
 
 unit: $(UNIT_PROGRAMS) ## unit tests of this variant only (VARIANT=gcc|clang|asan)
 	@for program in $^; do echo "$$program"; "$$program" >build/unit.log 2>&1 || { cat build/unit.log; exit 1; }; done
@@ -100,7 +106,17 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (default 600)
 	@$(MAKE) --no-print-directory -s -j2 VARIANT=fuzz fuzzers
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/check.py fuzz-
 
-C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c tests/certification/*.[ch] tests/bench/*.[ch])
+faults: ## kill each program and fill its disk at every call that leaves a trace; JOBS walks at a time
+	@tests/packages.sh build demo check
+	@$(MAKE) --no-print-directory -s -j2 all $(FAULTS_SHIM)
+	@tests/faults/walk.py
+
+soak: ## SOAK_HOURS (24) of renewals, on and off, restarts and users who come and go: nothing may grow
+	@tests/packages.sh build demo check
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/faults/soak.py
+
+C_FILES = $(ALL_SRC) $(wildcard common/*.h ipc/*.h ipc/ctl/*.h daemon/*.h useragent/*.h server/*.h tests/unit/*/*.c tests/unit/*/*.h tests/fuzz/*.c tests/certification/*.[ch] tests/bench/*.[ch] tests/faults/*.[ch])
 format: ## let clang-format decide
 	clang-format -i $(C_FILES)
 format-check:

@@ -127,6 +127,10 @@ class Program:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def state(self) -> str:
+        """The kernel's letter for it: S sleeps, T is stopped."""
+        return pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
+
     def check_alive(self) -> None:
         if not self.expected_end and not self.running():
             raise AssertionError(f"{self.name} has ended, status {self.process.returncode if self.process else None}\n{self.tail()}")

@@ -183,12 +183,15 @@ class Device:
     def uuid(self) -> str:
         return self.status()["enrolment"]["device_uuid"]
 
-    def agent(self, user: str) -> "Agent":
-        """The user's agent, started."""
+    def make_agent(self, user: str) -> "Agent":
+        """The user's agent, not started."""
         if user not in self.agents:
             self.agents[user] = Agent(self, user)
-        self.agents[user].start()
         return self.agents[user]
+
+    def agent(self, user: str) -> "Agent":
+        """The user's agent, started."""
+        return self.make_agent(user).start()
 
     def user(self, name: str) -> dict[str, Any] | None:
         """The user's part of the status, as root sees it."""

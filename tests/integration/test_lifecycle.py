@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -172,7 +173,6 @@ def test_not_dumpable_and_no_core(world):
 def test_no_child_process(world):
     device = world.setup("alice", on=False)
     device.wait_user("alice", agent_attached=True)
-    from harness.killer import subprocess
     tracers = [subprocess.Popen(["strace", "-f", "-e", "trace=fork,vfork,execve,execveat", "-o", f"/run/dt/children{program.pid}", "-p",
                                  str(program.pid)], stderr=subprocess.PIPE)
                for program in (device.program, device.agents["alice"].program)]
