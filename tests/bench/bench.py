@@ -25,6 +25,7 @@ from harness import accounts, browser, firefox, nss, programs, waiting, world  #
 import hostile  # noqa: E402
 import ipc_parts  # noqa: E402
 import life_parts  # noqa: E402
+from faults import soak  # noqa: E402
 
 N = int(os.environ.get("BENCH_N", "20"))
 REST_S = 60
@@ -64,6 +65,7 @@ NAMES = {
     "firefox_cold_to_trusted_page": "of that, from the start of Firefox on",
     "renew_to_installed_11_stores": "renew_to_installed with ten Firefox profiles beside Chromium's database",
     "installed_per_additional_store": "(that − the same with Chromium's database alone) ÷ 10",
+    **{f"soak_{name}_anonymous": f"anonymous memory of the {name} at the end of a soak (make soak)" for name in ("server", "daemon", "agent")},
     "agent_11_stores_pss_anon": "the agent's own memory at rest, eleven stores served and watched",
     "agent_11_stores_pss": "the same with its share of the libraries that others use, too",
     "agent_11_stores_rss": "the same with all of those libraries' pages that it has touched",
@@ -295,6 +297,13 @@ def measure_rest(results: Results) -> None:
             woken = switches(pid) - before[name]
             results.add(f"{name}_wakeups_60s", [woken], "count")
             results.add(f"{name}_wakeups_hour", [woken * 3600 / REST_S], "count")
+
+
+def measure_soak(results: Results) -> None:
+    """N hours of it; whether anything grows is for the soak itself to say."""
+    figures, _ = soak.run(max(2, N))
+    for name in ("server", "daemon", "agent"):
+        results.add(f"soak_{name}_anonymous", [figures[f"{name} anonymous_kib"][1]], "kB", before=figures[f"{name} anonymous_kib"][0])
 
 
 def settle(pids: dict[str, int]) -> None:
@@ -597,8 +606,8 @@ def main() -> int:
     print(f"{'name':34} {'median':>12} {'p95':>12}  {'unit':6} {'n':>4}", flush=True)
     wanted = sys.argv[1:]
     parts: list[Callable[[Results], None]] = [measure_exposure, measure_installs, measure_renewals, measure_floor, measure_certmonger,
-                                              measure_starts, measure_restart, measure_login, measure_resume, measure_rest,
-                                              measure_pages, measure_firefox, measure_crowd, measure_hostile,
+                                              measure_starts, measure_restart, measure_login, measure_resume, measure_soak,
+                                              measure_rest, measure_pages, measure_firefox, measure_crowd, measure_hostile,
                                               measure_ipc]
     status = 0
     for part in parts:
