@@ -197,7 +197,7 @@ const struct command command_table[] = {
     {
         .words = "explain",
         .name = "explain",
-        .help = "What the portal told a visitor, by his page's reference.",
+        .help = "What the portal told the visitor with this reference.",
         .arguments = {POSITIONAL("reference", "REFERENCE", 64, "such as DT-01-7K3QX9F")},
         .columns =
             {

@@ -79,6 +79,11 @@ static const struct saying of_enrolment[] = {
     {"held", "Not trusted: root has removed devtrust's certificates here.", TEXT_BAD},
 };
 
+static const struct saying of_distribution[] = {
+    {"off", "Not trusted: certificate distribution is off.", TEXT_BAD},
+    {"paused", "Not trusted at the moment: certificate distribution is paused.", TEXT_WARN},
+};
+
 static const struct saying of_user[] = {
     {"absent", "Not trusted: you have no certificate.", TEXT_BAD},
     {"waiting", "Not trusted yet: your certificate is on its way.", TEXT_WARN},
@@ -90,26 +95,37 @@ static const struct saying of_user[] = {
     {"removing", "Not trusted any more: your certificate is being removed.", TEXT_WARN},
 };
 
-static void say_state(
-    struct person *person, const struct saying *sayings, size_t count, const char *state) {
+/* NULL: a newer daemon's. */
+static const struct saying *find_saying(
+    const struct saying *sayings, size_t count, const char *state) {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(sayings[i].state, state) == 0) {
-            say(person, sayings[i].tone, sayings[i].headline);
-            return;
-        }
-    char text[PERSON_TEXT_SIZE]; /* a newer daemon's */
-    snprintf(text, sizeof text, "Not trusted: %s.", state);
-    say(person, TEXT_BAD, text);
+        if (strcmp(sayings[i].state, state) == 0)
+            return &sayings[i];
+    return NULL;
+}
+
+/* `unknown`: what stands before a state that has no words here. */
+static void say_state(
+    struct person *person, const struct saying *sayings, size_t count, const char *state,
+    const char *unknown) {
+    const struct saying *saying = find_saying(sayings, count, state);
+    char text[PERSON_TEXT_SIZE];
+    snprintf(text, sizeof text, "Not trusted: %s%s.", unknown, state);
+    say(person, saying ? saying->tone : TEXT_BAD, saying ? saying->headline : text);
 }
 
 static bool is_removing(const struct status_user *user) {
     return strcmp(user->state, "removing") == 0;
 }
 
-static bool is_trusted(const struct status *status, const struct status_user *user) {
+static bool is_distributing(const struct status *status) {
     const char *distribution = status->desired.distribution;
-    return status_is_enrolled(status) && (!distribution || strcmp(distribution, "on") == 0) &&
-           user && !is_removing(user) && status_has_certificate(user, status->now);
+    return !distribution || strcmp(distribution, "on") == 0;
+}
+
+static bool is_trusted(const struct status *status, const struct status_user *user) {
+    return status_is_enrolled(status) && is_distributing(status) && user && !is_removing(user) &&
+           status_has_certificate(user, status->now);
 }
 
 static void say_of_user(
@@ -121,7 +137,7 @@ static void say_of_user(
         return;
     }
     if (is_removing(user) || !user->serial) {
-        say_state(person, of_user, ARRAY_LENGTH(of_user), user->state);
+        say_state(person, of_user, ARRAY_LENGTH(of_user), user->state, "");
         return;
     }
     text_time_and_distance(user->not_after, status->now, when);
@@ -140,13 +156,15 @@ static void say_all(
     struct person *person, const struct status *status, const struct status_user *user) {
     const char *distribution = status->desired.distribution;
     if (!status_is_enrolled(status))
-        say_state(person, of_enrolment, ARRAY_LENGTH(of_enrolment), status->enrolment.state);
-    else if (distribution && strcmp(distribution, "off") == 0) {
-        say(person, TEXT_BAD, "Not trusted: certificate distribution is off.");
-        add_reason(person, REASON_DISTRIBUTION_OFF);
-    } else if (distribution && strcmp(distribution, "paused") == 0) {
-        say(person, TEXT_WARN, "Not trusted at the moment: certificate distribution is paused.");
-        add_reason(person, REASON_DISTRIBUTION_PAUSED);
+        say_state(person, of_enrolment, ARRAY_LENGTH(of_enrolment), status->enrolment.state, "");
+    else if (!is_distributing(status)) {
+        say_state(
+            person, of_distribution, ARRAY_LENGTH(of_distribution), distribution,
+            "certificate distribution is ");
+        if (strcmp(distribution, "off") == 0)
+            add_reason(person, REASON_DISTRIBUTION_OFF);
+        if (strcmp(distribution, "paused") == 0)
+            add_reason(person, REASON_DISTRIBUTION_PAUSED);
     } else
         say_of_user(person, status, user);
     add_trouble(person, &status->enrolment.trouble);
@@ -168,6 +186,8 @@ static void add_user(
         add(person, PERSON_FACTS, "Renewal", TEXT_PLAIN, "by itself, %s",
             user->renew_at > status->now ? text_distance(user->renew_at, status->now, when)
                                          : "any moment");
+    if (!find_saying(of_user, ARRAY_LENGTH(of_user), user->state))
+        add(person, PERSON_FACTS, "State", TEXT_PLAIN, "%s", user->state); /* a newer daemon's */
     if (user->retry_at > status->now)
         add(person, PERSON_FACTS, "Next try", TEXT_PLAIN, "%s",
             text_distance(user->retry_at, status->now, when));

@@ -21,6 +21,20 @@ def portal(world):
     return world.server.portal_url + "/"
 
 
+def visit_asked(monitor, visit, picture, *keys):
+    """Visits in the background, since a driver waits for the page; takes the question's picture and answers it with these keys, once
+    more if they came before the question took any."""
+    background = threading.Thread(target=visit, daemon=True)
+    background.start()
+    monitor.question().save(PICTURES / picture)
+
+    def answered():
+        monitor.press(*keys)
+        background.join(5)
+        return not background.is_alive()
+    waiting.until(answered, "the question is answered")
+
+
 def test_chromium_without_a_policy_of_ours(world, monitor):
     """Its chooser is no page, so keys tell what is in it: End goes to the last row, Return takes it, and that is our certificate, the
     first and only one."""
@@ -28,11 +42,7 @@ def test_chromium_without_a_policy_of_ours(world, monitor):
     user = device.wait_user("alice", state="installed")
     nss.Database("alice").trust_tls_ca(world.server.tls_ca)
     with browser.Browser("alice", screen=monitor) as chromium:
-        visit = threading.Thread(target=chromium.get, args=[portal(world)], daemon=True)
-        visit.start()  # the driver waits until the page is there
-        monitor.question().save(PICTURES / "chromium.png")
-        monitor.press("End", "Return")
-        visit.join()
+        visit_asked(monitor, lambda: chromium.get(portal(world)), "chromium.png", "End", "Return")
         status, fields = chromium.page("trusted")
         assert (status, fields["serial"]) == ("trusted", user["serial"])
 
@@ -49,7 +59,7 @@ def test_firefox_without_the_opt_in(world, monitor):
         assert len(question["certificates"]) == 1, question
         assert re.match(rf"Example Device Trust Certificate - {user['serial'][:8]} ", question["certificates"][0]), question
         assert question["remember"] == "For this session"
-        monitor.press("Return")
+        fox.answer("accept")
         waiting.until(lambda: fox.status() == "trusted", "trusted")
         assert fox.page("trusted")[1]["serial"] == user["serial"]
 
@@ -77,11 +87,7 @@ def test_firefox_with_a_primary_password(world, monitor):
     told = device.ctl("status", uid=1000).stdout
     assert f"Firefox ESR, profile {mine.name}: not installed." in told and "[store-password]" in told, told
     with firefox.Firefox(mine, screen=monitor) as fox:
-        visit = threading.Thread(target=fox.open, args=[portal(world)], daemon=True)
-        visit.start()  # Marionette waits until the question is answered
-        monitor.question().save(PICTURES / "firefox-password.png")
-        monitor.press(*"secret", "Return")
-        visit.join()
+        visit_asked(monitor, lambda: fox.open(portal(world)), "firefox-password.png", *"secret", "Return")
         waiting.until(lambda: fox.status() == "unmanaged", "it goes on, with no certificate of ours in this profile")
         assert fox.page()[1]["code"] == "no-certificate"
     change_password(mine.database, "secret", "")

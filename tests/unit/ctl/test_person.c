@@ -214,6 +214,23 @@ static void test_trusted_with_trouble(void **state) {
 }
 
 /* Sixteen stores, each of them in trouble, and more policies than there are families. */
+/* Of a newer daemon: shown as they are. */
+static void test_states_that_are_not_known(void **state) {
+    (void)state;
+    struct result CLEANUP_RESULT switched = person_of(
+        STATUS(ENROLLED, ONLINE, DESIRED("staged"), "", USER("installed", CERTIFICATE, CHROMIUM)));
+    assert_int_equal(switched.status, CTL_NO);
+    assert_memory_equal(
+        switched.out, "Not trusted: certificate distribution is staged.\n",
+        strlen("Not trusted: certificate distribution is staged.\n"));
+    struct result CLEANUP_RESULT user = person_of(ON(USER("dormant", CERTIFICATE, CHROMIUM)));
+    assert_int_equal(user.status, CTL_GOOD);
+    assert_non_null(strstr(user.out, "Trusted until 2026-12-17"));
+    assert_non_null(strstr(user.out, "State         dormant\n"));
+    struct result CLEANUP_RESULT none = person_of(ON(USER("dormant", "", "")));
+    assert_non_null(strstr(none.out, "Not trusted: dormant.\n"));
+}
+
 static void test_the_most_of_everything(void **state) {
     char answer[16384], stores[4096] = "", policies[8192] = "";
     (void)state;
@@ -268,6 +285,7 @@ int main(void) {
         TEST(test_on_its_way),
         TEST(test_not_trusted),
         TEST(test_trusted_with_trouble),
+        TEST(test_states_that_are_not_known),
         TEST(test_the_most_of_everything),
         TEST(test_foreign_text_cannot_steer_the_terminal),
         TEST(test_the_daemon_is_away),
