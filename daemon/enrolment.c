@@ -407,6 +407,10 @@ bool enrolment_is_active(const struct enrolment *enrolment) {
     return enrolment->pending != NULL;
 }
 
+bool enrolment_is_awaited(const struct enrolment *enrolment) {
+    return enrolment->done != NULL;
+}
+
 enum reason enrolment_reason(const struct enrolment *enrolment) {
     return enrolment->reason;
 }

@@ -57,5 +57,6 @@ int enrolment_abandon(struct enrolment *enrolment);
 void enrolment_hurry(struct enrolment *enrolment);
 
 bool enrolment_is_active(const struct enrolment *enrolment);
+bool enrolment_is_awaited(const struct enrolment *enrolment); /* `done` has not been called yet */
 enum reason enrolment_reason(const struct enrolment *enrolment); /* of the last attempt */
 const char *enrolment_url(const struct enrolment *enrolment);    /* NULL: not active */

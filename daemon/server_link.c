@@ -87,10 +87,32 @@ static void watch_renewal(struct server_link *link, struct pending_request *pend
     device_renewal_watch(link->renewal, NULL, NULL, NULL);
 }
 
+/* The two share their files, so no certificate is renewed while an enrolment is on its way: one
+ * whose server does not answer gives way before the certificate that works expires for want of it.
+ */
+static void give_way_to_renewal(struct server_link *link) {
+    int64_t end_s = 0, now_s = clock_wall_s(link->options.clock);
+    if (!link->identity || enrolment_reason(link->enrolment) != REASON_SERVER_UNREACHABLE ||
+        enrolment_is_awaited(link->enrolment))
+        return;
+    x509_not_after(link->identity->certificate, &end_s);
+    if (now_s < device_identity_renew_at(link->identity) || now_s >= end_s ||
+        enrolment_abandon(link->enrolment) < 0)
+        return;
+    log_event(
+        LOG_LEVEL_WARNING, MSG_ENROL_FAILED,
+        "The enrolment was given up: its server has not answered, and this device's certificate is "
+        "to be renewed. Enrol again when it can be reached.",
+        LOG_TEXT("CODE", reason_code(REASON_SERVER_UNREACHABLE)),
+        LOG_TEXT("REMEDY", reason_remedy(REASON_SERVER_UNREACHABLE)));
+}
+
 static void on_enrolment_changed(void *userdata) {
     struct server_link *link = userdata;
     if (link->closing)
         return;
+    if (enrolment_is_active(link->enrolment))
+        give_way_to_renewal(link);
     bool active = enrolment_is_active(link->enrolment);
     if (link->identity && active == device_renewal_is_watching(link->renewal))
         watch_renewal(link, NULL);

@@ -411,6 +411,23 @@ static void another_enrolment_that_goes_on_is_not_the_devices_state(void **state
     assert_int_equal(server_link_hold(f->link, false), 0);
 }
 
+static void an_enrolment_that_goes_on_does_not_cost_a_renewal(void **state) {
+    struct fixture *f = *state;
+    get_going(f);
+    start_enrolling_at(f, "https://127.0.0.1:1", f->server->pin);
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "server-unreachable") == 0);
+    close_link(f);
+    open_link(f); /* nobody waits for it any more, and nothing is due yet: it goes on */
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "server-unreachable") == 0);
+    assert_true(state_has(f, "pending.token"));
+    close_link(f);
+    f->clock_offset_s = 65000; /* of a life of a day */
+    open_link(f);
+    RUN_UNTIL(f->server->renewals == 1 && !state_has(f, "pending.json"));
+    assert_false(state_has(f, "pending.token"));
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "") == 0);
+}
+
 /* --- the identity --- */
 
 static void a_clone_is_not_used(void **state) {
@@ -929,6 +946,7 @@ int main(void) {
         TEST(the_file_of_an_image_is_used_once),
         TEST(a_broken_file_stays_and_shows),
         TEST(a_failed_enrolment_keeps_the_identity),
+        TEST(an_enrolment_that_goes_on_does_not_cost_a_renewal),
         TEST(another_enrolment_that_goes_on_is_not_the_devices_state),
         TEST(a_clone_is_not_used),
         TEST(no_machine_id_is_told),
