@@ -142,7 +142,8 @@ void user_input_init(const struct user *user, struct user_input *ret) {
 }
 
 static int64_t effective_deadline(const struct user *user, const struct user_record *record) {
-    int64_t now = now_s(user), longest = user->services->request_deadline_s;
+    /* twice the time: a clock that is corrected by seconds is no reason to end a request */
+    int64_t now = now_s(user), longest = 2 * user->services->request_deadline_s;
     int64_t deadline = user_effective_due(record->request.deadline, now, longest);
     int64_t grace = user_effective_due(user->agent_grace_until, now, longest);
     return record->state == USER_DELIVERED && grace > deadline ? grace : deadline;

@@ -84,6 +84,20 @@ static void a_request_times_out(void **unused) {
     assert_string_not_equal(world_user(1000)->record.request.id, id);
 }
 
+static void a_little_is_no_jump(void **unused) {
+    (void)unused;
+    char id[37];
+    alice();
+    memcpy(id, world_user(1000)->record.request.id, sizeof(id));
+    world_wait(-5);
+    expect_state(USER_REQUESTED);
+    world_submit(1000, NULL);
+    world_answer_issued(NULL);
+    world_wait(-5);
+    expect_state(USER_DELIVERED);
+    assert_string_equal(world_user(1000)->record.request.id, id);
+}
+
 static void a_delivery_times_out_and_its_late_report_counts(void **unused) {
     (void)unused;
     char id[37], serial[X509_SERIAL_HEX_SIZE];
@@ -257,6 +271,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_splay_ends),
         TEST(a_request_times_out),
+        TEST(a_little_is_no_jump),
         TEST(a_delivery_times_out_and_its_late_report_counts),
         TEST(a_post_is_repeated),
         TEST(a_link_that_was_not_there_is_asked_again),
