@@ -326,6 +326,8 @@ static void on_due(uv_poll_t *poll, int status, int events) {
     if (event == WALL_TIMER_CLOCK_SET)
         renewal->ahead_s = 0; /* the next answer tells */
     schedule(renewal);
+    if (event == WALL_TIMER_CLOCK_SET)
+        renewal->options.clock_set(renewal->options.userdata);
 }
 
 void device_renewal_clock_differs(struct device_renewal *renewal, int64_t ahead_s) {

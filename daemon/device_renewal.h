@@ -23,6 +23,7 @@ struct device_renewal_options {
     void (*renewed)(struct device_identity *identity, struct http_client *client, void *userdata);
     void (*changed)(void *userdata);
     void (*date_seen)(int64_t server_s, void *userdata);
+    void (*clock_set)(void *userdata); /* somebody has set the wall clock */
     void *userdata;
 };
 

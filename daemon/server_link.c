@@ -161,6 +161,13 @@ static void on_renewed(
     tell_status(link);
 }
 
+/* Whether it is right now shows in the Date of any answer. */
+static void on_clock_set(void *userdata) {
+    struct server_link *link = userdata;
+    if (!link->closing && link->clock_wrong)
+        state_sync_fetch(link->sync, NULL, 0);
+}
+
 static void on_hint(const char *epoch, int64_t generation, void *userdata) {
     struct server_link *link = userdata;
     if (link->closing)
@@ -223,6 +230,7 @@ static int make_enrolment_parts(struct server_link *link) {
         .renewed = on_renewed,
         .changed = tell_status,
         .date_seen = on_date,
+        .clock_set = on_clock_set,
         .userdata = link,
     };
     int r = enrolment_new(&enrolment, &link->enrolment);

@@ -67,7 +67,7 @@ struct fixture {
     struct http_client *client;
     struct clock_source clock;
     int64_t wall_offset_s, boot_offset_ms;
-    int renewed, changed;
+    int renewed, changed, clock_sets;
     int clients; /* open */
     bool closed;
 };
@@ -127,6 +127,10 @@ static void on_renewed(
     use(f, identity, client);
 }
 
+static void on_clock_set(void *userdata) {
+    ((struct fixture *)userdata)->clock_sets++;
+}
+
 static void on_changed(void *userdata) {
     ((struct fixture *)userdata)->changed++;
 }
@@ -153,6 +157,7 @@ static void open_renewal(struct fixture *f) {
         .binding = BINDING,
         .renewed = on_renewed,
         .changed = on_changed,
+        .clock_set = on_clock_set,
         .userdata = f,
     };
     assert_int_equal(device_renewal_new(&options, &f->renewal), 0);
@@ -335,6 +340,7 @@ static void a_clock_that_jumps_costs_nothing(void **state) {
         assert_int_equal(timer_armed_s, device_identity_renew_at(f->identity));
     }
     assert_int_equal(f->server->renewals, 0);
+    assert_int_equal(f->clock_sets, ARRAY_LENGTH(offsets));
     assert_true(state_dir_has(&f->dir, "device.json") && state_dir_has(&f->dir, "device.key"));
 }
 
