@@ -597,10 +597,29 @@ static void the_servers_date_makes_a_renewal_due(void **state) {
     server_link_refresh(f->link);
     RUN_UNTIL(f->server->renewals == 1 && !state_has(f, "pending.json"));
     expect_status(f, "enrolled", "clock");
-    /* and whoever sets the clock sees at once that it is right */
+}
+
+static void a_clock_that_is_set_right_shows_at_once(void **state) {
+    struct fixture *f = *state;
+    char date[HTTP_DATE_SIZE];
+    get_going(f);
+    f->clock_offset_s = 86400;
+    http_date_format(clock_wall_s(&clock_system), date);
+    pthread_mutex_lock(&f->server->lock);
+    snprintf(f->server->headers, sizeof(f->server->headers), "Date: %s\r\n", date);
+    pthread_mutex_unlock(&f->server->lock);
+    set_state(f, SERVER_PEER_EPOCH, 6, "");
+    push_hint(f, SERVER_PEER_EPOCH, 6); /* once it is taken, nothing more is fetched */
+    RUN_UNTIL(server_link_state(f->link)->generation == 6);
+    expect_status(f, "enrolled", "clock");
+    int before = f->server->state_requests;
     f->clock_offset_s = 0;
     tell_clock_set();
     RUN_UNTIL(strcmp(status_text(f, false, "code"), "") == 0);
+    assert_int_equal(f->server->state_requests, before + 1);
+    tell_clock_set(); /* it was right: nobody asks for that */
+    RUN_UNTIL(!timer_tells_clock_set);
+    assert_int_equal(f->server->state_requests, before + 1);
 }
 
 /* --- the desired state --- */
@@ -986,6 +1005,7 @@ int main(void) {
         TEST(a_failed_renewal_keeps_the_old_one),
         TEST(a_wrong_clock_is_shown_and_harms_nothing),
         TEST(the_servers_date_makes_a_renewal_due),
+        TEST(a_clock_that_is_set_right_shows_at_once),
         TEST(hints_bring_the_state),
         TEST(nothing_bad_changes_the_state),
         TEST(what_is_not_this_devices_is_refused),
