@@ -31,6 +31,7 @@ from harness import waiting  # noqa: E402
 GRACE_S = 0.25  # after an error, for the program to get over it by itself, before it is started again
 SAMPLED_KINDS = ("kill-before", "kill-after", "ENOSPC", "EIO")
 LOG_LINES = 60
+SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")
 
 
 class Walk:
@@ -76,6 +77,8 @@ class Walk:
     def restart(self) -> None:
         """The program ended by its fault, or ends well now; and comes back, on a disk with room again."""
         program, control = self.scene.program(self.name), self.scene.controls[self.name]
+        if SANITIZER.search(program.log()):
+            raise Broken(f"a sanitizer's finding\n{program.tail()}")
         if self.kills:
             program.kill()
         elif program.running():
