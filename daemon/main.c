@@ -1,6 +1,7 @@
 /* devtrustd: options, process hardening, signals, the loop. */
 #include "daemon/daemon.h"
 #include "daemon/daemon_service.h"
+#include "daemon/user_lookup.h"
 #include "daemon/watchdog.h"
 
 #include "common/log.h"
@@ -77,7 +78,7 @@ static struct options parse_options(int argc, char **argv) {
 static int harden(void) {
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TRIM_THRESHOLD, 64 * 1024);
-    if (setenv("UV_THREADPOOL_SIZE", "2", 1) < 0)
+    if (setenv("UV_THREADPOOL_SIZE", USER_LOOKUP_WORKERS, 1) < 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
     if (secret_harden_process() < 0)

@@ -105,8 +105,26 @@ struct user_lookup {
     void *userdata;
     enum user_lookup_result result;
     uid_t uid;
-    unsigned references; /* the work and the timer's handle */
+    unsigned references;      /* the work and the timer's handle */
+    struct user_lookup *next; /* of those that have a worker, or wait for one */
 };
+
+static struct user_lookup *working; /* the loop's */
+
+/* Nobody waits for it any more, but the name service has not let it go. */
+static bool is_hanging(const char *name) {
+    const struct user_lookup *lookup = working;
+    while (lookup && (lookup->done || strcmp(lookup->name, name) != 0))
+        lookup = lookup->next;
+    return lookup != NULL;
+}
+
+static void forget_working(const struct user_lookup *lookup) {
+    struct user_lookup **at = &working;
+    while (*at != lookup)
+        at = &(*at)->next;
+    *at = lookup->next;
+}
 
 static void release(struct user_lookup *lookup) {
     if (--lookup->references == 0)
@@ -138,6 +156,7 @@ static void work(uv_work_t *request) {
 
 static void worked(uv_work_t *request, int status) {
     struct user_lookup *lookup = request->data;
+    forget_working(lookup);
     answer(lookup, status == 0 ? lookup->result : USER_LOOKUP_LATER, lookup->uid);
     release(lookup);
 }
@@ -151,6 +170,8 @@ int user_lookup_start(
     uint64_t deadline_ms, user_lookup_done done, void *userdata, struct user_lookup **ret) {
     if (strlen(name) >= USER_NAME_SIZE)
         return -ENAMETOOLONG;
+    if (is_hanging(name))
+        return -EBUSY;
     struct user_lookup *lookup = calloc(1, sizeof(*lookup));
     if (!lookup)
         return -ENOMEM;
@@ -174,6 +195,8 @@ int user_lookup_start(
         return r;
     }
     lookup->references = 2;
+    lookup->next = working;
+    working = lookup;
     uv_timer_start(&lookup->deadline, deadline_passed, deadline_ms, 0);
     *ret = lookup;
     return 0;

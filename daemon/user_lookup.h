@@ -11,6 +11,10 @@
 
 #define USER_LOOKUP_DEADLINE_MS 10000
 
+/* Workers of the daemon's thread pool, which is the look-ups' alone: so many accounts may hang in
+ * their name service before others have to wait for their turn. */
+#define USER_LOOKUP_WORKERS "8"
+
 enum user_lookup_result {
     USER_LOOKUP_FOUND,
     USER_LOOKUP_UNKNOWN, /* the name service says that there is no such name */
@@ -34,8 +38,9 @@ enum user_lookup_result user_lookup_now(
 struct user_lookup;
 typedef void (*user_lookup_done)(enum user_lookup_result result, uid_t uid, void *userdata);
 
-/** Starts one look-up; `done` runs once on the loop, after `deadline_ms` at the latest. Returns 0
- * or a negative errno. */
+/** Starts one look-up; `done` runs once on the loop, after `deadline_ms` at the latest. Returns 0,
+ * -EBUSY (an earlier one for this name, answered or cancelled, still blocks its worker: a second
+ * would block another) or another negative errno. */
 int user_lookup_start(
     uv_loop_t *loop, const struct user_database *database, const char *name, int64_t min_uid,
     uint64_t deadline_ms, user_lookup_done done, void *userdata, struct user_lookup **ret);

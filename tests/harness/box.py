@@ -140,6 +140,13 @@ class Box:
         return subprocess.run(self.command("journalctl", "--no-pager", "--quiet", *chosen), capture_output=True, text=True, check=False,
                               stdin=subprocess.DEVNULL).stdout
 
+    def add_library(self, source: str, name: str) -> None:
+        """Compiles a C source into the library folder of the box."""
+        made = self.work / name
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(made), "-x", "c", "-"], input=source, text=True, check=True)
+        folder = next((self.tree / "usr/lib").glob("*-linux-gnu")).relative_to(self.tree)
+        shutil.copy(made, pathlib.Path(f"/proc/{self.leader}/root") / folder / name)
+
     def show(self, unit: str, name: str) -> str:
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
 

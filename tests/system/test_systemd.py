@@ -125,7 +125,7 @@ def events(box: boxes.Box, unit: str = "_SYSTEMD_UNIT=devtrustd.service") -> lis
 def test_the_bus_may_restart(device):
     device.run("systemctl", "restart", "dbus.service")
     device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
-    waiting.until(lambda: user_status(device, "alice").get("signed_in") is False, "the new bus is asked who is signed in")
+    waiting.until(lambda: user_status(device, "alice").get("signed_in") is not None, "the new bus is asked who is signed in")
 
 
 def test_waking_from_sleep_is_noticed(device):
@@ -173,6 +173,53 @@ def test_an_account_that_changes_is_looked_at_at_once(device):
     device.run("sed", "-i", "s/^alicia:x:1099:/alice:x:1000:/", "/etc/passwd")
     after = wait_user(device, "alice", code=None, state="installed", agent_attached=True)
     assert after["serial"] == before["serial"]
+    device.logout(session)
+
+
+# Knows the directory's users, ghost0 to ghost9, and says so only when a pipe is opened for it; of others it knows nothing, at once.
+SLOW_NAME_SERVICE = r"""
+#include <fcntl.h>
+#include <nss.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+enum nss_status _nss_slow_getpwnam_r(const char *name, struct passwd *ret, char *buffer, size_t size, int *error) {
+    (void)ret; (void)buffer; (void)size; (void)error;
+    if (strncmp(name, "ghost", 5) != 0)
+        return NSS_STATUS_NOTFOUND;
+    close(open("/run/directory", O_RDONLY | O_CLOEXEC)); /* blocks until somebody writes */
+    return NSS_STATUS_NOTFOUND;
+}
+enum nss_status _nss_slow_getpwuid_r(uid_t uid, struct passwd *ret, char *buffer, size_t size, int *error) {
+    (void)uid; (void)ret; (void)buffer; (void)size; (void)error;
+    return NSS_STATUS_NOTFOUND;
+}
+"""
+
+
+def test_a_directory_that_hangs_holds_nobody_else_up(device):
+    """A real name service module. Three of its users are assigned, then an ordinary one, who must not wait behind them."""
+    device.add_library(SLOW_NAME_SERVICE, "libnss_slow.so.2")
+    device.run("mkfifo", "-m", "644", "/run/directory")
+    device.run("sed", "-i", "s/^passwd:.*/passwd: files slow/", "/etc/nsswitch.conf")
+    uuid = ctl(device, "status")["enrolment"]["device_uuid"]
+    for number in range(3):
+        device.run("devtrust-server", "user", "add", f"g{number}", "--name", f"Ghost {number}")
+        device.run("devtrust-server", "assign", f"g{number}", uuid, f"ghost{number}")
+    wait_user(device, "ghost2")
+    device.run("devtrust-server", "user", "add", "u2", "--name", "Bob")
+    device.run("devtrust-server", "assign", "u2", uuid, "bob")
+    session = device.login("bob")
+    wait_user(device, "bob", state="installed", agent_attached=True)
+    assert user_status(device, "ghost0").get("code") != "user-unknown", "nothing is known of him yet"
+    device.run("sh", "-c", "for number in 0 1 2; do : > /run/directory; done")  # each opening lets all who wait go on
+    device.run("sed", "-i", "s/^passwd:.*/passwd: files/", "/etc/nsswitch.conf")
+    device.run("touch", "/etc/passwd+")
+    device.run("sh", "-c", "cp -p /etc/passwd /etc/passwd+ && mv /etc/passwd+ /etc/passwd")  # accounts have changed: all are looked up again
+    wait_user(device, "ghost0", code="user-unknown")
+    for user in ("g0", "g1", "g2", "u2"):
+        device.run("devtrust-server", "unassign", user, uuid)
+    waiting.until(lambda: certificates(device, "bob") == [], "bob has none any more")
     device.logout(session)
 
 

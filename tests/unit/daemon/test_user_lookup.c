@@ -136,6 +136,9 @@ static void a_service_that_hangs(void **unused) {
     while (answer.count == 0)
         uv_run(&loop, UV_RUN_ONCE);
     assert_int_equal(answer.result, USER_LOOKUP_LATER);
+    /* asked again meanwhile, it would hang once more */
+    assert_int_equal(
+        user_lookup_start(&loop, &database, "hangs", 1000, 1, answered, &answer, &lookup), -EBUSY);
     sem_post(&gate);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(answer.count, 1); /* what comes later is not told */
