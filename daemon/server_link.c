@@ -430,7 +430,9 @@ bool server_link_repair(struct server_link *link) {
 
 void server_link_wake(struct server_link *link) {
     device_renewal_recheck(link->renewal);
-    server_link_refresh(link);
+    enum reason said = push_stream_reason(link->push);
+    if (said != REASON_SERVER_ERROR && said != REASON_RATE_LIMITED)
+        server_link_refresh(link);
 }
 
 void server_link_refresh(struct server_link *link) {

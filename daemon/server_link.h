@@ -110,7 +110,10 @@ void server_link_probe_cancel(struct server_link *link, const void *userdata);
 void server_link_refresh(struct server_link *link);
 
 /** The machine has woken from sleep, or its network is back: the same, and a renewal of the device
- * certificate that waits, unless the server has ordered the wait. */
+ * certificate that waits; but nothing where the server itself has just said that it is overloaded
+ * or broken, for then the network is not what was missing, and no renewal that it has ordered to
+ * wait.
+ */
 void server_link_wake(struct server_link *link);
 
 /** Does now what would be done later by itself: the same, and a renewal of the device certificate

@@ -104,7 +104,14 @@ def test_a_session_gets_its_certificate_and_two_sessions_have_one_agent(device):
     wait_user(device, "alice", agent_attached=False, signed_in=True)  # that is something else than not being here
     device.as_user("alice", "systemctl", "--user", "start", "devtrust-agent.service")
     wait_user(device, "alice", agent_attached=True, signed_in=True)
+    # who lingers keeps the agent, and counts as here
+    pid = agent_pid(device, "alice")
+    device.run("loginctl", "enable-linger", "alice")
     device.logout(third)
+    waiting.until(lambda: device.run("loginctl", "show-user", "--value", "--property=State", "alice").stdout.strip() == "lingering", "no session is left")
+    wait_user(device, "alice", agent_attached=True, signed_in=True)
+    assert agent_pid(device, "alice") == pid
+    device.run("loginctl", "disable-linger", "alice")
 
 
 def test_who_is_not_managed_has_an_idle_agent(device):
@@ -120,12 +127,6 @@ def events(box: boxes.Box, unit: str = "_SYSTEMD_UNIT=devtrustd.service") -> lis
     table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
     ident = next(line.split('"')[1] for line in table.splitlines() if line.startswith("#define MSG_MACHINE "))
     return [json.loads(line)["EVENT"] for line in box.journal("--output=json", f"MESSAGE_ID={ident}", unit).splitlines()]
-
-
-def test_the_bus_may_restart(device):
-    device.run("systemctl", "restart", "dbus.service")
-    device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
-    waiting.until(lambda: user_status(device, "alice").get("signed_in") is not None, "the new bus is asked who is signed in")
 
 
 def test_waking_from_sleep_is_noticed(device):
@@ -153,6 +154,7 @@ def test_waking_from_sleep_is_noticed(device):
 def test_a_network_that_comes_back_is_noticed(device):
     """As the real systemd-networkd sees it, be the port its own or not."""
     device.run("systemctl", "start", "systemd-networkd.service")
+    waiting.until(lambda: device.run("busctl", "status", "org.freedesktop.network1", check=False).returncode == 0, "networkd has its name")
     assert "network" not in events(device)
     device.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
     device.run("ip", "address", "add", "192.0.2.1/24", "dev", "port0")
@@ -160,6 +162,12 @@ def test_a_network_that_comes_back_is_noticed(device):
         device.run("ip", "link", "set", port, "up")
     waiting.until(lambda: "network" in events(device), "devtrustd has heard of it")
     device.run("systemctl", "stop", "systemd-networkd.service", "systemd-networkd.socket")
+
+
+def test_the_bus_may_restart(device):
+    device.run("systemctl", "restart", "dbus.service")
+    device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
+    waiting.until(lambda: user_status(device, "alice").get("signed_in") is not None, "the new bus is asked who is signed in")
 
 
 def test_an_account_that_changes_is_looked_at_at_once(device):

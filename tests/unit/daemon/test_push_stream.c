@@ -117,6 +117,14 @@ static void reopen(struct fixture *f) {
     open_stream(f);
 }
 
+/* The longest wait that is allowed. */
+static int most(void *ret, size_t size, void *userdata) {
+    (void)userdata;
+    memset(ret, 0x7F, size);
+    return 0;
+}
+static const struct random_source random_most = {most, NULL};
+
 static int set_up(void **state) {
     struct fixture *f = calloc(1, sizeof(*f));
     uv_loop_init(&f->loop);
@@ -313,6 +321,31 @@ static void a_sleep_of_the_machine_renews_the_stream(void **state) {
     RUN_UNTIL(f->connections == 2);
 }
 
+static void a_network_that_is_back_ends_the_wait(void **state) {
+    struct fixture *f = *state;
+    bool closed = false;
+    push_stream_close(f->stream, peer_set_true, &closed);
+    const struct push_stream_options options = {
+        .loop = &f->loop,
+        .clock = &f->clock,
+        .random = &random_most,
+        .hint = on_hint,
+        .changed = on_changed,
+        .userdata = f,
+        .retry_base_ms = 3600 * 1000,
+        .retry_cap_ms = 3600 * 1000,
+    };
+    assert_int_equal(push_stream_new(&options, &f->stream), 0);
+    play(f, "", 0, true);
+    RUN_UNTIL(f->connections == 1 && push_stream_reason(f->stream) != REASON_NONE);
+    f->script = STREAM "\n";
+    f->ends = false;
+    f->drips = 0;
+    push_stream_refresh(f->stream);
+    RUN_UNTIL(push_stream_is_connected(f->stream));
+    assert_int_equal(f->connections, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -329,6 +362,7 @@ int main(void) {
         TEST(what_is_no_stream),
         TEST(a_large_fleet_comes_back_over_its_splay),
         TEST(a_sleep_of_the_machine_renews_the_stream),
+        TEST(a_network_that_is_back_ends_the_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -794,6 +794,24 @@ static void a_repair_hurries_a_failed_renewal_once(void **state) {
     RUN_UNTIL(f->server->renewals == 3 && strcmp(status_text(f, false, "code"), "") == 0);
 }
 
+static void a_wake_keeps_to_what_the_server_ordered(void **state) {
+    struct fixture *f = *state;
+    f->server->leaf_begin_s = -1000;
+    f->server->leaf_end_s = 300;
+    open_link(f);
+    assert_int_equal(enroll(f), REASON_NONE);
+    server_peer_set_fault(f->server, FAULT_403, 1); /* followed by ten minutes of rest */
+    give_state(f);
+    RUN_UNTIL(strcmp(status_text(f, false, "code"), "device-suspended") == 0);
+    int before = f->server->state_requests;
+    server_link_wake(f->link);
+    RUN_UNTIL(f->server->state_requests > before); /* the state is fetched all the same */
+    assert_int_equal(f->server->renewals, 1);
+    f->clock_offset_s = 10 * 60 + 1; /* it has slept so long */
+    server_link_wake(f->link);
+    RUN_UNTIL(f->server->renewals == 2);
+}
+
 /* --- signing and reports --- */
 
 static void on_signed(
@@ -1014,6 +1032,7 @@ int main(void) {
         TEST(the_state_is_known_without_a_server),
         TEST(it_is_probed_and_told_as_facts),
         TEST(a_repair_hurries_a_failed_renewal_once),
+        TEST(a_wake_keeps_to_what_the_server_ordered),
         TEST(signing_has_four_outcomes),
         TEST(what_the_server_orders_and_what_it_leaves_out),
         TEST(signing_is_bounded_and_cancelled),

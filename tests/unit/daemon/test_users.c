@@ -801,6 +801,27 @@ static void the_snapshot_carries_what_is_ordered(void **unused) {
         text_of(json_object_object_get(removal, "settings"), "device_uuid"), WORLD_DEVICE);
 }
 
+/* What a sign-in and a change of accounts have in common: whoever it may be about is looked up. */
+static void accounts_are_looked_up_when_they_may_have_changed(void **unused) {
+    (void)unused;
+    world_lookup_error = -ENOENT;
+    world_assign(0, "u1", "alice");
+    world_say();
+    struct user *user = users_get(world.users, 0);
+    assert_int_equal(user_view_reason(user), REASON_USER_UNKNOWN);
+    world_lookup_error = 0;
+    users_login_changed(world.users, 1000); /* whose name that is, is not known yet */
+    world_settle();
+    assert_int_equal(user->account, ACCOUNT_FOUND);
+    world_alice = 1003;
+    users_login_changed(world.users, 1001); /* somebody else */
+    world_settle();
+    assert_int_equal(user->account_uid, 1000);
+    users_accounts_changed(world.users);
+    world_settle();
+    assert_int_equal(user->account_uid, 1003);
+}
+
 static bool tells_expiry(void) {
     struct json_object *snapshot CLEANUP_JSON = user_view_snapshot(world_user(1000));
     struct json_object *expiry = NULL;
@@ -881,6 +902,7 @@ int main(void) {
         TEST(a_broken_file_is_rebuilt),
         TEST(a_newer_file_is_left_alone),
         TEST(the_snapshot_carries_what_is_ordered),
+        TEST(accounts_are_looked_up_when_they_may_have_changed),
         TEST(an_agent_is_told_that_its_certificate_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
