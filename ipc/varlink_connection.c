@@ -74,6 +74,7 @@ void varlink_connection_end(struct varlink_connection *connection) {
     if (connection->closing)
         return;
     struct varlink_server *server = connection->server;
+    varlink_connection_send_held(connection);
     varlink_server_clear_deadline(server, &connection->message_deadline);
     varlink_server_clear_deadline(server, &connection->call_deadline);
     varlink_server_clear_deadline(server, &connection->idle_deadline);
@@ -213,6 +214,7 @@ static void connection_keep(struct varlink_connection *connection, int r, bool f
 static void connection_advance(struct varlink_connection *connection, bool fresh) {
     connection->taking = true;
     int r = connection_take_calls(connection);
+    varlink_connection_send_held(connection);
     connection->taking = false;
     if (!connection->closing) /* else a handler closed the server */
         connection_keep(connection, r, fresh);

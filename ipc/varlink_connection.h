@@ -107,6 +107,7 @@ struct varlink_server {
     void (*closed)(void *);
     void *closed_userdata;
     struct buffer message; /* that is being sent: no other is made meanwhile */
+    struct buffer held;    /* answers of the connection that takes calls, to go out together */
     char
         chunk[VARLINK_READ_CHUNK]; /* of whoever reads now: libuv hands it out and back in one go */
 };
@@ -222,11 +223,16 @@ void varlink_connection_check_deadlines(struct varlink_connection *connection, u
 
 /* ---- varlink_writer.c ---- */
 
-/** Sends a reply without waiting, and queues the rest. `error` NULL: a good one. Never runs a
+/** Sends a reply without waiting, and queues the rest; while more calls are there to be taken, it
+ * may be held until they are. `error` NULL: a good one. Never runs a
  * callback. Returns the message's size, NUL included; 0 where it is not sent. */
 size_t varlink_connection_send(
     struct varlink_connection *connection, const char *error,
     const struct varlink_parameters *parameters, bool continues);
+
+/** Sends the answers that were held while calls were taken: whoever has sent some at once is woken
+ * once. */
+void varlink_connection_send_held(struct varlink_connection *connection);
 
 /** Whether bytes wait for the peer to read. */
 bool varlink_connection_is_congested(const struct varlink_connection *connection);

@@ -184,6 +184,7 @@ static struct varlink_server *server_free(struct varlink_server *server) {
     for (size_t i = 0; server->methods && i < server->method_count; i++)
         free(server->methods[i].latency);
     buffer_deinit(&server->message);
+    buffer_deinit(&server->held);
     free(server->interfaces);
     free(server->methods);
     free(server);
@@ -202,6 +203,7 @@ int varlink_server_new(
     server->loop = loop;
     server->options = *options;
     server->message = (struct buffer)BUFFER_INIT(VARLINK_REPLY_MAX);
+    server->held = (struct buffer)BUFFER_INIT(VARLINK_READ_CHUNK);
     quota_init(&server->quota, options->limits.connections_per_uid, options->limits.connections);
     TAILQ_INIT(&server->listeners);
     TAILQ_INIT(&server->connections);

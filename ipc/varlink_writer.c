@@ -57,6 +57,29 @@ static int writer_write(struct varlink_connection *connection, const char *bytes
     return written == size ? 0 : writer_queue(connection, bytes + written, size - written);
 }
 
+/* Holds an answer where the next call is there already, as far as there is room; else it goes out,
+ * and what was held before it. */
+static int writer_pass(struct varlink_connection *connection, const char *bytes, size_t size) {
+    struct buffer *held = &connection->server->held;
+    if (!connection->taking || size > VARLINK_READ_CHUNK - held->size) {
+        varlink_connection_send_held(connection);
+        return connection->broken ? connection->broken : writer_write(connection, bytes, size);
+    }
+    if (held->size == 0 && connection->reader.complete == 0)
+        return writer_write(connection, bytes, size);
+    return buffer_append(held, bytes, size);
+}
+
+void varlink_connection_send_held(struct varlink_connection *connection) {
+    struct buffer *held = &connection->server->held;
+    if (!connection->taking || held->size == 0)
+        return;
+    int r = writer_write(connection, (const char *)held->data, held->size);
+    held->size = 0;
+    if (r < 0)
+        varlink_connection_break(connection, r);
+}
+
 size_t varlink_connection_send(
     struct varlink_connection *connection, const char *error,
     const struct varlink_parameters *parameters, bool continues) {
@@ -67,7 +90,7 @@ size_t varlink_connection_send(
     int r = varlink_reply_write(message, error, parameters, continues);
     size_t size = message->size + 1;
     if (r == 0)
-        r = writer_write(connection, (const char *)message->data, size);
+        r = writer_pass(connection, (const char *)message->data, size);
     else if (r == -EMSGSIZE)
         r = -EOVERFLOW;                         /* nothing that the peer has done */
     if (message->capacity > VARLINK_READ_CHUNK) /* rare: not worth keeping */

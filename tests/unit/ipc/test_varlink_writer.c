@@ -5,7 +5,8 @@
 #include "common/buffer.h"
 
 #define TEXT_SIZE 60000
-#define CALLS 8 /* more than a socket holds, less than the write queue */
+#define ROOM (16 * 1024) /* for answers that go out together */
+#define CALLS 8          /* more than a socket holds, less than the write queue */
 
 static struct play play;
 
@@ -104,12 +105,107 @@ static void test_an_answer_at_the_maximum_and_one_past(void **state) {
     }
 }
 
+/* ---- answers that go out together ---- */
+
+/* A peer that sees each write of the server by itself. */
+static int connect_by_records(void) {
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(varlink_server_add_connection_fd(play.server, fds[0]), 0);
+    return fds[1];
+}
+
+/* The next write, with '|' for each NUL; "" for none, "$" for the end. Static storage. */
+static const char *next_record(int fd) {
+    static char text[64 * 1024];
+    ssize_t size = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
+    if (size <= 0)
+        return size == 0 ? "$" : "";
+    for (ssize_t i = 0; i < size; i++)
+        if (text[i] == '\0')
+            text[i] = '|';
+    text[size] = '\0';
+    return text;
+}
+
+/* A turn may end between any two calls, where the machine has something else to do. */
+#define ATTEMPTS 1000
+
+static void test_calls_at_once_are_answered_at_once(void **state) {
+    int CLEANUP_CLOSE fd = connect_by_records();
+    static const char together[] =
+        ECHOED("1") "{\"error\":\"org.varlink.service.MethodNotFound\","
+                    "\"parameters\":{\"method\":\"io.test.Play.Nope\"}}|" ECHOED("2");
+    bool seen = false;
+    (void)state;
+    for (int i = 0; i < ATTEMPTS && !seen; i++) {
+        play_send(&play, fd, ECHO_CALL("1") CALL("Nope") ECHO_CALL("2"));
+        const char *record = next_record(fd);
+        seen = strcmp(record, together) == 0;
+        while (*record)
+            record = next_record(fd);
+    }
+    assert_true(seen);
+}
+
+static void test_no_answer_waits_for_a_call_that_does(void **state) {
+    int CLEANUP_CLOSE fd = connect_by_records();
+    (void)state;
+    play_send(&play, fd, ECHO_CALL("1") CALL("Later") ECHO_CALL("2"));
+    assert_string_equal(next_record(fd), ECHOED("1"));
+    assert_string_equal(next_record(fd), "");
+    varlink_call_reply(TAKE_PTR(play.later), NULL);
+    assert_string_equal(next_record(fd), "{\"parameters\":{}}|"); /* from its own stack */
+    play_turn(&play);
+    assert_string_equal(next_record(fd), ECHOED("2"));
+}
+
+static void test_answers_come_before_the_end(void **state) {
+    static const char *const last[] = {"nonsense|" ECHO_CALL("2"), CALL("Close") ECHO_CALL("2")};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(last); i++) {
+        char sent[256];
+        int CLEANUP_CLOSE fd = connect_by_records();
+        snprintf(sent, sizeof sent, "%s%s", ECHO_CALL("1"), last[i]);
+        play_send(&play, fd, sent);
+        assert_string_equal(next_record(fd), ECHOED("1"));
+        assert_string_equal(next_record(fd), "$");
+    }
+}
+
+/* More than there is room for: they are longer than their calls, which fill a read. */
+static void test_many_large_answers_come_whole_and_in_order(void **state) {
+    enum { COUNT = 15, DIGITS = 1050 };
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    struct buffer CLEANUP_BUFFER sent = BUFFER_INIT(ROOM - 1);
+    struct buffer CLEANUP_BUFFER expected = BUFFER_INIT(2 * ROOM);
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        char text[DIGITS + 128];
+        snprintf(text, sizeof text, "{\"method\":\"io.test.Play.N%0*d\"}|", DIGITS, i);
+        assert_int_equal(buffer_append_string(&sent, text), 0);
+        snprintf(
+            text, sizeof text,
+            "{\"error\":\"org.varlink.service.MethodNotFound\","
+            "\"parameters\":{\"method\":\"io.test.Play.N%0*d\"}}|",
+            DIGITS, i);
+        assert_int_equal(buffer_append_string(&expected, text), 0);
+    }
+    assert_true(expected.size > ROOM);
+    play_send(&play, fd, (const char *)sent.data);
+    assert_string_equal(play_received(fd), (const char *)expected.data);
+}
+
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_what_is_queued_comes_whole_and_in_order),
         TEST(test_an_answer_at_the_maximum_and_one_past),
+        TEST(test_calls_at_once_are_answered_at_once),
+        TEST(test_no_answer_waits_for_a_call_that_does),
+        TEST(test_answers_come_before_the_end),
+        TEST(test_many_large_answers_come_whole_and_in_order),
     };
     return cmocka_run_group_tests_name("varlink_writer", tests, NULL, NULL);
 }
