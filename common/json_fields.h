@@ -41,15 +41,16 @@ int json_fields_read(
 /** The same from the text of an object that has passed the gate, without making objects, for tables
  * of strings, ints and bools alone. Strings go to `room`, each to where it stands in the text: it
  * takes `size` bytes, they are valid as long as it is, and reading twice gives the same. Errors as
- * above, and -ENOTSUP for another table. */
+ * above, and -ENOTSUP for another table, which has objects or too many rows. */
 #define JSON_FIELDS_TEXT_MAX ((size_t)16) /* fields of such a table */
 int json_fields_read_text(
     const char *text, size_t size, const struct json_field *table, size_t count, char *room,
     void *ret_struct, const char **ret_field);
 
 /** Appends the object that json_fields_read() reads as this struct, again of strings, ints and
- * bools alone. What is not required is left out where it is NULL, 0 or false. Returns 0, -EMSGSIZE
- * past the buffer's maximum, -ENOMEM, -ENOTSUP; the buffer may then hold a part of it. */
+ * bools alone. What is not required is left out where it is NULL, 0 or false; a required string is
+ * never NULL. Bounds are not looked at. Returns 0, -EMSGSIZE past the buffer's maximum, -ENOMEM,
+ * -ENOTSUP; the buffer may then hold a part of it. */
 int json_fields_write(
     struct buffer *buffer, const struct json_field *table, size_t count, const void *fields);
 

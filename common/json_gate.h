@@ -61,7 +61,7 @@ int json_gate_read_members(
     const char *text, size_t size, size_t max_values, bool makes, json_gate_member member,
     void *userdata);
 
-/** Makes an object of a value that has passed the gate as a part of a text. Returns 0, -ENOMEM. */
+/** As json_gate_parse(), of a value that has passed the gate as a part of a text already. */
 int json_gate_make(const char *text, size_t size, struct json_object **ret);
 
 /** Release for a local `struct json_object *`. */

@@ -85,9 +85,8 @@ struct varlink_reply_parts {
 };
 
 /** Takes a reply apart; `makes`: whether an object is made of the parameters. Returns 0, -EBADMSG
- * for anything the protocol does not know, -ENOMEM.
- * Release the parts with varlink_reply_parts_deinit() in any case, and leave them where they are.
- */
+ * for anything the protocol does not know, -ENOMEM. Release the parts with
+ * varlink_reply_parts_deinit() in any case, and leave them where they are. */
 int varlink_reply_read(const char *text, size_t size, bool makes, struct varlink_reply_parts *ret);
 void varlink_reply_parts_deinit(struct varlink_reply_parts *reply);
 #define CLEANUP_VARLINK_REPLY CLEANUP(varlink_reply_parts_deinit)
@@ -96,8 +95,7 @@ void varlink_reply_parts_deinit(struct varlink_reply_parts *reply);
  * by. All is borrowed. */
 struct varlink_parameters {
     struct json_object *object;
-    const struct json_field
-        *table; /* NULL: the object counts, and if that is NULL there are none */
+    const struct json_field *table; /* NULL: the object counts; that NULL, too: there are none */
     size_t count;
     const void *fields;
 };

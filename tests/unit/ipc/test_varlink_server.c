@@ -190,6 +190,9 @@ static void test_fields_outlive_their_message(void **state) {
     assert_string_equal(
         play_received(fd),
         GOOD("{}") ECHOED("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+    play_send(&play, fd, CALL("Later"));
+    assert_null(varlink_call_parameters(play.later));
+    varlink_call_reply(TAKE_PTR(play.later), NULL);
 }
 
 static void test_service_interface(void **state) {

@@ -86,6 +86,17 @@ static void test_what_a_table_reads_and_writes_is_seen(void **state) {
                 "reply #1 io.test.Play.Fields {\"text\":\"a\"} 28 bytes\n");
 }
 
+/* What the observer was shown is what the handler reads: of a secret there is one copy, which the
+ * handler can wipe. */
+static void test_what_was_shown_is_what_is_read(void **state) {
+    int CLEANUP_CLOSE fd = play_connect(&play);
+    (void)state;
+    play_send(&play, fd, "{\"method\":\"io.test.Play.Keep\",\"parameters\":{\"text\":\"a\"}}|");
+    struct json_object *shown = varlink_call_parameters(play.later);
+    assert_ptr_equal(play.kept.text, json_object_get_string(json_object_object_get(shown, "text")));
+    varlink_call_reply(TAKE_PTR(play.later), NULL);
+}
+
 static void test_errors_are_seen(void **state) {
     int CLEANUP_CLOSE fd = play_connect(&play);
     (void)state;
@@ -413,6 +424,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_call_and_its_answer),
         TEST(test_what_a_table_reads_and_writes_is_seen),
+        TEST(test_what_was_shown_is_what_is_read),
         TEST(test_errors_are_seen),
         TEST(test_a_oneway_call_has_an_answer_that_is_not_sent),
         TEST(test_a_stream),
