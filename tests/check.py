@@ -124,7 +124,7 @@ def lint_jobs() -> list[Job]:
 
 def fault_jobs() -> list[Job]:
     """A sample of the faults, and a short soak: both in full are targets of their own."""
-    return [Job("faults", ["tests/faults/walk.py", "--sample", "6"], count_one, 900, {"JOBS": "1"}),
+    return [Job("faults", ["tests/faults/walk.py", "--sample", "4"], count_one, 900, {"JOBS": "2"}),
             Job("soak", ["tests/faults/soak.py"], count_one, 600, {"SOAK_HOURS": "2"})]
 
 
