@@ -30,10 +30,11 @@ struct daemon {
     struct inspections *inspections;
     struct log_ring *log_ring;
     struct monitor *monitor;
-    struct machine_events *events; /* NULL: nobody tells */
-    int64_t started_ms;            /* on the monotonic clock */
-    uv_thread_t thread;            /* the loop's */
-    uv_timer_t quiet;              /* gives memory back when a burst is over */
+    struct machine_events *events;    /* NULL: nobody tells */
+    struct varlink_call *enroll_call; /* waits for the enrolment; NULL: none does */
+    int64_t started_ms;               /* on the monotonic clock */
+    uv_thread_t thread;               /* the loop's */
+    uv_timer_t quiet;                 /* gives memory back when a burst is over */
     bool quiet_open;
     bool connected;            /* the push stream, when last looked */
     int64_t unreachable_since; /* seconds since 1970; 0: it is connected, or not enrolled */

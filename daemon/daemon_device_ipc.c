@@ -195,24 +195,19 @@ static const struct json_field enroll_table[] = {
 };
 
 /* One enrolment at a time waits for its answer; it may outlive its call. */
-struct enroll_call {
-    struct daemon *daemon;
-    struct varlink_call *call; /* NULL: the caller has gone */
-};
-
 static void enroll_cancelled(struct varlink_call *call __attribute__((unused)), void *userdata) {
-    struct enroll_call *enroll = userdata;
-    enroll->call = NULL;
+    struct daemon *daemon = userdata;
+    daemon->enroll_call = NULL;
 }
 
 static void enrolled(enum reason reason, const char *device_uuid, void *userdata) {
-    struct enroll_call *enroll = userdata;
-    struct varlink_call *call = enroll->call;
+    struct daemon *daemon = userdata;
+    struct varlink_call *call = TAKE_PTR(daemon->enroll_call);
 
     if (reason == REASON_NONE) {
-        daemon_refresh_hold(enroll->daemon);
-        for (size_t i = 0; i < users_count(enroll->daemon->users); i++)
-            (void)user_hold(users_get(enroll->daemon->users, i), false);
+        daemon_refresh_hold(daemon);
+        for (size_t i = 0; i < users_count(daemon->users); i++)
+            (void)user_hold(users_get(daemon->users, i), false);
     }
     if (call && reason != REASON_NONE) {
         device_call_fail(call, reason);
@@ -221,7 +216,6 @@ static void enrolled(enum reason reason, const char *device_uuid, void *userdata
         (void)json_fields_add_string(reply, "device_uuid", device_uuid);
         varlink_call_reply(call, reply);
     }
-    free(enroll);
 }
 
 /* The token leaves the message as a secret, and no copy of it stays in the message. */
@@ -241,19 +235,15 @@ void daemon_device_enroll(struct varlink_call *call, void *userdata) {
 
     if (varlink_call_read_parameters(call, enroll_table, ARRAY_LENGTH(enroll_table), &fields) < 0)
         return;
-    struct enroll_call *enroll = calloc(1, sizeof(*enroll));
     int r = take_token(fields.token, &token);
-    if (!enroll || r < 0) {
-        free(enroll);
-        secret_free(token);
+    if (r < 0)
         return device_call_fail(call, REASON_NO_MEMORY);
-    }
-    *enroll = (struct enroll_call){.daemon = daemon, .call = call};
-    varlink_call_on_cancel(call, enroll_cancelled, enroll);
-    r = server_link_enroll(daemon->link, fields.url, token, fields.ca_pin, enrolled, enroll);
-    if (r == 0)
+    r = server_link_enroll(daemon->link, fields.url, token, fields.ca_pin, enrolled, daemon);
+    if (r == 0) { /* the answer comes from the loop */
+        daemon->enroll_call = call;
+        varlink_call_on_cancel(call, enroll_cancelled, daemon);
         return;
-    free(enroll);
+    }
     if (r == -EINVAL)
         return varlink_call_invalid_parameter(call, "url");
     device_call_fail(call, r == -EBUSY ? REASON_BUSY : REASON_STORAGE);

@@ -109,7 +109,8 @@ def test_a_lost_reply_is_retried_with_one_certificate(enrolling, peer):
     assert len(listed) == 1 and len(devices(enrolling)) == 1
 
 
-def test_a_lost_reply_survives_a_kill_of_the_daemon(enrolling, peer):
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_lost_reply_survives_the_daemons_end(enrolling, peer, end):
     peer.on("POST", "/.well-known/est/device/simpleenroll", lambda exchange: (exchange.forward(), exchange.hold()), times=1)
     device = enrolling.device
     token = enrolling.server.token()
@@ -119,7 +120,7 @@ def test_a_lost_reply_survives_a_kill_of_the_daemon(enrolling, peer):
     ctl = programs.Program("ctl", [str(programs.RUN / "bin/devtrustctl"), "enroll", peer.url, "--token-file", str(file), "--ca-pin",
                                    enrolling.server.ca_pin, "--socket", str(device.socket)]).start()
     peer.wait_seen("POST /.well-known/est/device/simpleenroll")
-    device.kill()
+    getattr(device, end)()
     ctl.process.wait(waiting.PATIENCE)
     device.start()
     device.wait_status(lambda status: status["enrolment"]["state"] == "enrolled", "enrolled")
