@@ -26,19 +26,19 @@ struct agent_work {
 
     /* the worker's */
     struct agent_record record;
-    bool record_exists; /* on disk */
     struct store_set set;
-    bool stores_failed; /* the last time none could be used: look before the server is asked */
     struct credential_key *key; /* constant from prepare to import */
+    bool record_exists;         /* on disk */
+    bool stores_failed; /* the last time none could be used: look before the server is asked */
 
     /* results for the loop */
     struct agent_report report;
     const char *wanted;   /* check: a reason for io.devtrust.Agent.Renew, or NULL */
+    uint64_t stores_seen; /* check, import: the marks (store_watch.h) of the stores that it was
+                             about, after it; 0: none was looked at yet */
     bool wanted_later;    /* check: nothing tells whether one was ever there; devtrustd most likely
                              asks by itself */
     bool browser_runs;    /* prepare */
-    uint64_t stores_seen; /* check, import: the marks (store_watch.h) of the stores that it was
-                             about, after it; 0: none was looked at yet */
     bool repairing;       /* somebody asked for a repair: check and supersede note what they do */
     const char *actions[AGENT_ACTIONS_MAX];
     size_t action_count;

@@ -1,8 +1,11 @@
 """Programs besides browsers: the commands of docs/APPLICATIONS.md, as they stand there, against nginx and devtrust-server."""
+import http.client
 import http.server
 import importlib.util
+import itertools
 import pathlib
 import re
+import ssl
 import threading
 
 import pytest
@@ -56,6 +59,7 @@ class Site:
     """https://app.example: nginx as the document configures it, before an application. Its log names serial numbers."""
 
     def __init__(self, folder: pathlib.Path) -> None:
+        self.numbers = itertools.count(1)
         self.folder = folder
         must(shell(f"git init -q --bare {folder}/www/project.git && git -C {folder}/www/project.git update-server-info"))
         self.application = http.server.ThreadingHTTPServer(
@@ -71,11 +75,20 @@ class Site:
         waiting.until((folder / "pid").exists, "nginx runs", alive=self.nginx.check_alive)
 
     def requests(self) -> list[tuple[int, str]]:
-        """Since the last call: (status, serial number as devtrust writes it)."""
-        log = self.folder / "log"
-        lines = [line.split() for line in log.read_text(encoding="ascii").splitlines()]
+        """Since the last call: (status, serial number as devtrust writes it). nginx writes a line once the answer is out: that of one more
+        request, without a certificate, comes after all others."""
+        log, last = self.folder / "log", f"/the-last-{next(self.numbers)}"
+        connection = http.client.HTTPSConnection("app.example", context=ssl._create_unverified_context())
+        connection.request("GET", last)
+        connection.getresponse().read()
+        connection.close()
+
+        def written():
+            lines = [line.split() for line in log.read_text(encoding="ascii").splitlines()]
+            return lines if lines and lines[-1][3] == last else None
+        lines = waiting.until(written, "nginx has written its log", alive=self.nginx.check_alive)
         log.write_bytes(b"")
-        return [(int(line[0]), line[1].lower()) for line in lines]
+        return [(int(line[0]), line[1].lower()) for line in lines[:-1]]
 
     def end(self) -> None:
         self.nginx.stop()  # and its workers

@@ -126,7 +126,7 @@ def events(box: boxes.Box, unit: str = "_SYSTEMD_UNIT=devtrustd.service") -> lis
     """What the programs of this unit have been told by the machine, oldest first."""
     table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
     ident = next(line.split('"')[1] for line in table.splitlines() if line.startswith("#define MSG_MACHINE "))
-    return [json.loads(line)["EVENT"] for line in box.journal("--output=json", f"MESSAGE_ID={ident}", unit).splitlines()]
+    return [json.loads(line)["DEVTRUST_EVENT"] for line in box.journal("--output=json", f"MESSAGE_ID={ident}", unit).splitlines()]
 
 
 def test_waking_from_sleep_is_noticed(device):
@@ -220,11 +220,14 @@ def test_a_directory_that_hangs_holds_nobody_else_up(device):
     session = device.login("bob")
     wait_user(device, "bob", state="installed", agent_attached=True)
     assert user_status(device, "ghost0").get("code") != "user-unknown", "nothing is known of him yet"
-    device.run("sh", "-c", "for number in 0 1 2; do : > /run/directory; done")  # each opening lets all who wait go on
     device.run("sed", "-i", "s/^passwd:.*/passwd: files/", "/etc/nsswitch.conf")
     device.run("touch", "/etc/passwd+")
     device.run("sh", "-c", "cp -p /etc/passwd /etc/passwd+ && mv /etc/passwd+ /etc/passwd")  # accounts have changed: all are looked up again
-    wait_user(device, "ghost0", code="user-unknown")
+
+    def answered():
+        device.run("sh", "-c", ": <>/run/directory")  # waits for nobody, and lets all who wait there go on
+        return all(user_status(device, f"ghost{number}").get("code") == "user-unknown" for number in range(3))
+    waiting.until(answered, "the directory's answers have come")
     for user in ("g0", "g1", "g2", "u2"):
         device.run("devtrust-server", "unassign", user, uuid)
     waiting.until(lambda: certificates(device, "bob") == [], "bob has none any more")
