@@ -123,8 +123,8 @@ def lint_jobs() -> list[Job]:
 
 
 def fault_jobs() -> list[Job]:
-    """A sample of the faults, and a short soak: both in full are targets of their own."""
-    return [Job("faults", ["tests/faults/walk.py", "--sample", "4"], count_one, 900, {"JOBS": "2"}),
+    """Faults at commits, renames and sends, and a short soak: both in full are targets of their own."""
+    return [Job("faults", ["tests/faults/walk.py", "--commits"], count_one, 1800, {"JOBS": "2"}),
             Job("soak", ["tests/faults/soak.py"], count_one, 600, {"SOAK_HOURS": "2"})]
 
 

@@ -19,8 +19,8 @@ KINDS = {"count": (0, 0, ALL), "kill-before": (1, 0, ALL), "kill-after": (2, 0, 
          "ENOSPC": (4, errno.ENOSPC, FILE), "short": (5, 0, DATA)}
 
 
-def sampled_classes(kind: str) -> int:
-    """What a sample is taken of: where something becomes lasting, or known to a peer."""
+def commits(kind: str) -> int:
+    """Where something becomes lasting, or known to a peer."""
     return COMMIT if kind == "ENOSPC" else COMMIT | SEND
 
 

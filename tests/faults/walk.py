@@ -4,7 +4,7 @@ at a peer, in a first enrolment, a renewal and a removal, with a kill before it,
 error at it, and half of its bytes. After each the program is started again, and all must end as it should (see scenes.py).
 
     walk.py                                   all (make faults)
-    walk.py --sample 4                        four points of each walk, spread over commits and sends (make check)
+    walk.py --commits                         of these the commits, renames and sends (make check)
     walk.py renewal agent                     all kinds
     walk.py renewal agent kill-before 17      one point, with the programs' logs
 
@@ -24,12 +24,11 @@ import traceback
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from faults.control import KINDS, Point, sampled_classes  # noqa: E402
+from faults.control import KINDS, Point, commits  # noqa: E402
 from faults.scenes import PROGRAMS, SCENES, Broken, Scene  # noqa: E402
 from harness import waiting  # noqa: E402
 
 GRACE_S = 0.25  # after an error, for the program to get over it by itself, before it is started again
-SAMPLED_KINDS = ("kill-before", "kill-after", "ENOSPC", "EIO")
 LOG_LINES = 60
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")
 
@@ -108,26 +107,6 @@ class Walk:
             return True, points, text
 
 
-def sample(points: list[Point], count: int) -> list[int]:
-    """Numbers from 1, spread over the list, those of each call alike."""
-    by_call: dict[str, list[int]] = {}
-    for number, point in enumerate(points, 1):
-        by_call.setdefault(point.call, []).append(number)
-    chosen: list[int] = []
-    turn = 0
-    while len(chosen) < min(count, len(points)):
-        for numbers in by_call.values():
-            # ever finer fractions of the list: the first, the last, the middle …
-            fraction = (0.0, 1.0, 0.5, 0.25, 0.75)[turn] if turn < 5 else (turn * 0.618) % 1
-            number = numbers[round(fraction * (len(numbers) - 1))]
-            if number not in chosen and len(chosen) < count:
-                chosen.append(number)
-        turn += 1
-        if turn > 50:
-            break
-    return sorted(chosen)
-
-
 class Tally:
     """One walk's figures; its line is read by walk_all()."""
 
@@ -144,9 +123,8 @@ class Tally:
         elif self.walked % 50 == 0:
             print(f"  {self.name}: {self.walked} of about {self.known}", flush=True)
 
-    def close(self, whole: bool) -> None:
-        part = f"{self.walked} points" if whole else f"{self.walked} of {self.known} points"
-        print(f"{self.name}: {part}, {self.broken} broken ({time.monotonic() - self.started:.0f} s)", flush=True)
+    def close(self) -> None:
+        print(f"{self.name}: {self.walked} points, {self.broken} broken ({time.monotonic() - self.started:.0f} s)", flush=True)
 
 
 def count(scene: Scene, program: str, kind: str, wanted: int, tally: Tally) -> list[Point]:
@@ -158,25 +136,16 @@ def count(scene: Scene, program: str, kind: str, wanted: int, tally: Tally) -> l
     return points
 
 
-def walk_whole(scene: Scene, program: str, kind: str) -> int:
-    """Every point: on until a play is over before it."""
+def walk_whole(scene: Scene, program: str, kind: str, wanted: int) -> int:
+    """Every point of these classes: on until a play is over before it."""
     tally, this = Tally(scene.name, program, kind), Walk(scene, program, kind)
-    reached = bool(count(scene, program, kind, KINDS[kind][2], tally))
+    reached = bool(count(scene, program, kind, wanted, tally))
     for at in itertools.count(1):
         if not reached:
             break
-        reached, _, text = this.try_play(at)
-        tally.note(reached, text)
-    tally.close(True)
-    return tally.broken
-
-
-def walk_sample(scene: Scene, program: str, kind: str, size: int) -> int:
-    tally, this, wanted = Tally(scene.name, program, kind), Walk(scene, program, kind), sampled_classes(kind)
-    for at in sample(count(scene, program, kind, wanted, tally), size):
         reached, _, text = this.try_play(at, wanted)
         tally.note(reached, text)
-    tally.close(False)
+    tally.close()
     return tally.broken
 
 
@@ -188,7 +157,7 @@ def walk_point(scene: Scene, program: str, kind: str, at: int) -> int:
     tally.note(reached, text)
     if scene.world:
         print(scene.world.logs(LOG_LINES))
-    tally.close(False)
+    tally.close()
     return tally.broken
 
 
@@ -198,34 +167,34 @@ def walk(options: argparse.Namespace) -> int:
     try:
         if options.point:
             broken = walk_point(scene, options.program, options.kind, options.point)
-        elif options.sample:
-            broken = sum(walk_sample(scene, options.program, kind, options.sample) for kind in kinds(options))
         else:
-            broken = walk_whole(scene, options.program, options.kind)
+            broken = sum(walk_whole(scene, options.program, kind, commits(kind) if options.commits else KINDS[kind][2])
+                         for kind in kinds(options))
     finally:
         scene.end()
     return 1 if broken else 0
 
 
 def kinds(options: argparse.Namespace) -> list[str]:
-    return [options.kind] if options.kind else list(SAMPLED_KINDS if options.sample else [kind for kind in KINDS if kind != "count"])
+    """Half a write is no commit."""
+    return [options.kind] if options.kind else [kind for kind in KINDS if kind not in ("count", *(["short"] if options.commits else []))]
 
 
 def walk_all(options: argparse.Namespace) -> int:
-    """Each walk in its sandbox; a sample's kinds share one."""
-    walks = [[scene, program, *kind] for kind in ([[]] if options.sample and not options.kind else [[kind] for kind in kinds(options)])
+    """Each walk in its sandbox; the kinds of commits share one."""
+    walks = [[scene, program, *kind] for kind in ([[]] if options.commits and not options.kind else [[kind] for kind in kinds(options)])
              for program in ([options.program] if options.program else PROGRAMS)
              for scene in ([options.scene] if options.scene else SCENES)]
     total = broken = 0
 
     def run(names: list[str]) -> str:
-        arguments = [*names, *([str(options.point)] if options.point else []), *(["--sample", str(options.sample)] if options.sample else [])]
+        arguments = [*names, *([str(options.point)] if options.point else []), *(["--commits"] if options.commits else [])]
         return subprocess.run([ROOT / "tests/harness/sandbox", "--", sys.executable, __file__, *arguments], cwd=ROOT, text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "3"))) as pool:
         for future in concurrent.futures.as_completed([pool.submit(run, names) for names in walks]):
             output = future.result()
-            lines = re.findall(r"^\w+ \w+ [\w-]+: (\d+) (?:of \d+ )?points, (\d+) broken.*$", output, re.M)
+            lines = re.findall(r"^\w+ \w+ [\w-]+: (\d+) points, (\d+) broken.*$", output, re.M)
             total += sum(int(walked) for walked, _ in lines)
             broken += sum(int(bad) for _, bad in lines) + (not lines)
             good = lines and not any(int(bad) for _, bad in lines) and not options.point
@@ -240,7 +209,7 @@ def main() -> int:
     parser.add_argument("program", nargs="?", choices=PROGRAMS)
     parser.add_argument("kind", nargs="?", choices=[kind for kind in KINDS if kind != "count"])
     parser.add_argument("point", nargs="?", type=int)
-    parser.add_argument("--sample", type=int, metavar="N", help="so many points of each walk, commits and sends only")
+    parser.add_argument("--commits", action="store_true", help="commits, renames and sends only")
     options = parser.parse_args()
     if "DEVTRUST_SANDBOX" in os.environ:
         return walk(options)
