@@ -13,6 +13,8 @@
 #define IDLE_CONNECTION_S                                                                          \
     3600L /* the server closes idle ones as it likes; libcurl notices before it reuses one */
 
+#define FRESH_S 3 /* after the network has changed */
+
 /* One socket of libcurl's that the loop watches. */
 struct http_socket {
     uv_poll_t poll;
@@ -142,6 +144,23 @@ static CURLcode on_tls_context(CURL *easy, void *tls_context, void *userdata) {
     return CURLE_OK;
 }
 
+static int64_t now_ms(void) {
+    return (int64_t)(uv_hrtime() / 1000000);
+}
+
+static int64_t network_age_s(const struct http_client *client) {
+    return client->network_since_ms ? (now_ms() - client->network_since_ms) / 1000 : INT64_MAX;
+}
+
+/* An idle connection that was last used on the network before this one would swallow a request
+ * until its deadline. libcurl counts whole seconds: until there are some, it opens a fresh one. */
+static long idle_limit_s(const struct http_client *client) {
+    int64_t age_s = network_age_s(client);
+    if (age_s < 1)
+        return 1;
+    return age_s < IDLE_CONNECTION_S ? (long)age_s : IDLE_CONNECTION_S;
+}
+
 int http_client_prepare(struct http_client *client, CURL *easy) {
     CURLcode c = CURLE_OK;
 #define SET(option, value) c = c ? c : curl_easy_setopt(easy, (option), (value))
@@ -161,9 +180,14 @@ int http_client_prepare(struct http_client *client, CURL *easy) {
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
-    SET(CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S);
+    SET(CURLOPT_MAXAGE_CONN, idle_limit_s(client));
+    SET(CURLOPT_FRESH_CONNECT, network_age_s(client) < FRESH_S ? 1L : 0L);
 #undef SET
     return c == CURLE_OK ? 0 : -EIO;
+}
+
+void http_client_network_changed(struct http_client *client) {
+    client->network_since_ms = now_ms();
 }
 
 static void release(struct http_client *client) {

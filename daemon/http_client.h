@@ -38,6 +38,10 @@ int http_client_new(const struct http_client_options *options, struct http_clien
  * once. */
 void http_client_close(struct http_client *client, void (*closed)(void *), void *userdata);
 
+/** The network may be another one from now on: connections that idle since before are used no more.
+ * Transfers that run go on. */
+void http_client_network_changed(struct http_client *client);
+
 /** Like close, but lets the transfers that run end first. */
 void http_client_retire(struct http_client *client, void (*closed)(void *), void *userdata);
 

@@ -15,6 +15,7 @@ struct http_client {
     uv_timer_t timer;
     struct http_transfer *transfers;
     bool closing, retired;
+    int64_t network_since_ms; /* by uv_hrtime(3); 0: it is the one that there was at first */
 
     bool has_pin;
     uint8_t ca_pin[SHA256_SIZE];

@@ -248,6 +248,15 @@ void push_stream_refresh(struct push_stream *stream) {
     uv_timer_start(&stream->retry, on_retry, 0, 0);
 }
 
+void push_stream_reopen(struct push_stream *stream) {
+    int64_t age_ms = clock_monotonic_ms(stream->options.clock) - stream->connected_ms;
+    if (stream->connected && age_ms >= PUSH_STREAM_SETTLED_MS) {
+        http_transfer_cancel(stream->transfer);
+        wait_and_retry(stream, REASON_SERVER_UNREACHABLE, 0, "opened anew: the network changed");
+    }
+    push_stream_refresh(stream);
+}
+
 bool push_stream_is_used(const struct push_stream *stream) {
     return stream->client != NULL;
 }

@@ -50,6 +50,11 @@ void push_stream_use(struct push_stream *stream, struct http_client *client, con
  * been silent by the wall clock. */
 void push_stream_refresh(struct push_stream *stream);
 
+/** The same where the network may be another one: a connection of the old one looks open until the
+ * watchdog ends it. So an open stream is opened anew, but for one that is younger than
+ * PUSH_STREAM_SETTLED_MS: a storm of network changes must not become one of handshakes. */
+void push_stream_reopen(struct push_stream *stream);
+
 bool push_stream_is_used(const struct push_stream *stream); /* by push_stream_use() */
 bool push_stream_is_connected(const struct push_stream *stream);
 int64_t push_stream_last_event_s(const struct push_stream *stream); /* 0: none yet */

@@ -429,10 +429,14 @@ bool server_link_repair(struct server_link *link) {
 }
 
 void server_link_wake(struct server_link *link) {
+    if (link->client)
+        http_client_network_changed(link->client);
     device_renewal_recheck(link->renewal);
     enum reason said = push_stream_reason(link->push);
-    if (said != REASON_SERVER_ERROR && said != REASON_RATE_LIMITED)
-        server_link_refresh(link);
+    if (said == REASON_SERVER_ERROR || said == REASON_RATE_LIMITED)
+        return;
+    push_stream_reopen(link->push);
+    server_link_refresh(link);
 }
 
 void server_link_refresh(struct server_link *link) {

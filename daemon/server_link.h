@@ -109,7 +109,8 @@ void server_link_probe_cancel(struct server_link *link, const void *userdata);
 /** Fetches the desired state now (a hint from outside: resume, network back). */
 void server_link_refresh(struct server_link *link);
 
-/** The machine has woken from sleep, or its network is back: the same, and a renewal of the device
+/** The machine has woken from sleep, or its network is back: the same, with a push stream and
+ * connections of the network that there is now, and a renewal of the device
  * certificate that waits; but nothing where the server itself has just said that it is overloaded
  * or broken, for then the network is not what was missing, and no renewal that it has ordered to
  * wait.

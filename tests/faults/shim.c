@@ -56,9 +56,8 @@ __attribute__((constructor)) static void start(void) {
 
 static void name_path(struct faults_point *point, const char *path) {
     size_t length = strlen(path);
-    if (length >= sizeof(point->detail))
-        path += length - sizeof(point->detail) + 1;
-    strcpy(point->detail, path);
+    size_t left_out = length < sizeof(point->detail) ? 0 : length - sizeof(point->detail) + 1;
+    memcpy(point->detail, path + left_out, length - left_out + 1);
 }
 
 static void name_descriptor(struct faults_point *point, int fd) {

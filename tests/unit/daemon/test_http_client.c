@@ -244,6 +244,16 @@ static void connection_is_reused(void **state) {
     assert_int_equal(f->connections, 1);
 }
 
+static void connection_of_another_network_is_not_reused(void **state) {
+    struct fixture *f = *state;
+    open_client(f, f->pin, true);
+    get(f, "/");
+    http_client_network_changed(f->client);
+    get(f, "/");
+    assert_int_equal(f->answer.reason, REASON_NONE);
+    assert_int_equal(f->connections, 2);
+}
+
 static void redirect_is_not_followed(void **state) {
     struct fixture *f = *state;
     open_client(f, f->pin, false);
@@ -348,6 +358,7 @@ int main(void) {
         TEST(client_leaf_is_refused_as_server),
         TEST(certificate_is_presented),
         TEST(connection_is_reused),
+        TEST(connection_of_another_network_is_not_reused),
         TEST(redirect_is_not_followed),
         TEST(lost_and_half_answers_are_unreachable),
         TEST(large_answers_are_cut_off),
