@@ -1,4 +1,5 @@
 """Processes under test: started with exact arguments, watched by their own output, ended by pid."""
+import io
 import itertools
 import os
 import pathlib
@@ -58,8 +59,36 @@ def user_environment(name: str, uid: int) -> dict[str, str]:
     return base_environment() | {"HOME": str(accounts.home(name)), "USER": name, "LOGNAME": name, "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
 
 
+class _Output:
+    """A pipe from a process. It can be emptied at any moment, not only when a thread gets round to it."""
+
+    def __init__(self, pipe: "io.FileIO") -> None:
+        self.pipe = pipe
+        self.rest = b""
+        self.ended = False
+        os.set_blocking(pipe.fileno(), False)
+
+    def take(self) -> list[bytes]:
+        """The lines that have come; at the end also one without a newline."""
+        while not self.ended:
+            data = self.pipe.read(65536)
+            if data is None:
+                break
+            self.ended = not data
+            self.rest += data or (b"\n" if self.rest else b"")
+        *lines, self.rest = self.rest.split(b"\n")
+        return lines
+
+    def wait(self) -> None:
+        """Until there is something to take, or the end."""
+        poll = select.poll()
+        poll.register(self.pipe, select.POLLIN)
+        poll.poll()
+
+
 class Program:
-    """One process with its output collected by line. With `notify`, start() returns when it has said READY=1."""
+    """One process with its output collected by line: who has seen an effect of the process finds here all that it wrote before.
+    With `notify`, start() returns when it has said READY=1."""
 
     def __init__(self, name: str, argv: list[str], *, uid: int = 0, environment: dict[str, str] | None = None,
                  notify: bool = False) -> None:
@@ -71,6 +100,7 @@ class Program:
         self.process: subprocess.Popen[bytes] | None = None
         self.lines: list[tuple[float, str]] = []
         self.changed = threading.Condition()
+        self.output: _Output | None = None
         self.reader: threading.Thread | None = None
         self.expected_end = False
 
@@ -89,9 +119,10 @@ class Program:
             path.chmod(0o666)
             environment["NOTIFY_SOCKET"] = str(path)
         self.expected_end = False
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
                                         env=environment, cwd="/", user=self.uid, group=self.uid, extra_groups=[])
-        self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self.output = _Output(self.process.stdout)
+        self.reader = threading.Thread(target=self._read, args=(self.output,), daemon=True)
         self.reader.start()
         if ready:
             try:
@@ -116,13 +147,21 @@ class Program:
             os.close(pidfd)
         raise AssertionError(f"{self.name} did not say that it is ready\n{self.tail()}")
 
-    def _read(self, process: "subprocess.Popen[bytes]") -> None:
-        for line in process.stdout:
+    def _take(self, output: _Output | None) -> None:
+        """With the lock held."""
+        lines = output.take() if output else []
+        now = time.monotonic()
+        self.lines += [(now, line.decode("utf-8", "replace")) for line in lines]
+        del self.lines[:-MAX_LINES]
+        if lines:
+            self.changed.notify_all()
+
+    def _read(self, output: _Output) -> None:
+        while not output.ended:
+            output.wait()
             with self.changed:
-                self.lines.append((time.monotonic(), line.decode("utf-8", "replace").rstrip("\n")))
-                del self.lines[:-MAX_LINES]
-                self.changed.notify_all()
-        process.stdout.close()
+                self._take(output)
+        output.pipe.close()
 
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -137,20 +176,25 @@ class Program:
 
     def log(self) -> str:
         with self.changed:
+            self._take(self.output)
             return "\n".join(line for _, line in self.lines)
 
     def tail(self, count: int = 40) -> str:
         with self.changed:
+            self._take(self.output)
             return "\n".join(f"  {self.name}: {line}" for _, line in self.lines[-count:])
 
     def mark(self) -> float:
         """Now, for wait_log(since)."""
+        with self.changed:
+            self._take(self.output)
         return time.monotonic()
 
     def logged(self, pattern: str, since: float = 0.0) -> bool:
         """Whether a line after `since` matches."""
         regex = re.compile(pattern)
         with self.changed:
+            self._take(self.output)
             return any(at >= since and regex.search(line) for at, line in self.lines)
 
     def wait_log(self, pattern: str, since: float = 0.0, timeout: float | None = None) -> re.Match[str]:
@@ -160,14 +204,17 @@ class Program:
         seen = 0
         with self.changed:
             while True:
+                ended = not self.running()
+                self._take(self.output)
                 for at, line in self.lines[seen:]:
                     match = regex.search(line)
                     if at >= since and match:
                         return match
                 seen = len(self.lines)
                 left = deadline - time.monotonic()
-                if left <= 0 or (not self.changed.wait(min(left, 0.5)) and not self.running() and len(self.lines) == seen):
+                if ended or left <= 0:
                     break
+                self.changed.wait(min(left, 0.5))
         raise waiting.Timeout(f"{self.name} did not log {pattern!r}\n{self.tail()}")
 
     def signal(self, number: int) -> None:
