@@ -95,6 +95,8 @@ static void give_up(uv_timer_t *timer __attribute__((unused))) {
 static void on_signal(uv_signal_t *signal, int number) {
     static uv_timer_t last_resort;
     struct daemon *daemon = signal->data;
+    if (daemon->closing) /* the other of the two; its timer is running */
+        give_up(&last_resort);
     if (uv_timer_init(signal->loop, &last_resort) == 0) {
         uv_timer_start(&last_resort, give_up, LAST_RESORT_MS, 0);
         uv_unref((uv_handle_t *)&last_resort);

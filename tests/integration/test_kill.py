@@ -1,4 +1,6 @@
 """Server, daemon and agent killed with SIGKILL while nothing is going on. In the midst of it: tests/faults/."""
+import signal
+
 import pytest
 from harness import nss, waiting
 
@@ -34,3 +36,18 @@ def test_all_three_killed_at_once(world):
         victim(world, name).start()
     device.wait_user("alice", state="installed", agent_attached=True, serial=user["serial"])
     device.wait_status(lambda status: status["push"]["connected"], "connected")
+
+
+@pytest.mark.parametrize("name", ["server", "daemon", "agent"])
+def test_two_signals_at_once_end_it(world, name):
+    """As from a terminal that is closed while the service manager stops the unit: both are there before the program looks."""
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    program = victim(world, name).program
+    program.expected_end = True
+    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        program.signal(number)
+    try:
+        assert program.process.wait(waiting.PATIENCE) == 0
+    finally:
+        program.kill()
