@@ -18,7 +18,6 @@
 
 #define DIRECTORY "users"
 #define SUFFIX ".json"
-#define MAX_FILES 1024
 
 static const struct state_file_type file_type = {.format = "devtrust-user", .version = 1};
 
@@ -127,7 +126,7 @@ int user_store_load(struct user_store *store, user_store_loaded loaded, void *us
         close(fd);
         return -error;
     }
-    for (size_t count = 0; count < MAX_FILES;) {
+    for (size_t count = 0;;) {
         char id[USER_ID_SIZE];
         errno = 0;
         const struct dirent *entry = readdir(dir);
@@ -135,12 +134,12 @@ int user_store_load(struct user_store *store, user_store_loaded loaded, void *us
             return -errno;
         if (!id_of_name(entry->d_name, id))
             continue;
-        count++;
+        if (count++ == USER_STORE_MAX)
+            return -E2BIG;
         int r = load_one(store, entry->d_name, id, loaded, userdata);
         if (r < 0)
             return r;
     }
-    return -E2BIG;
 }
 
 static void file_name(const char *id, char ret[USER_ID_SIZE + sizeof(SUFFIX)]) {

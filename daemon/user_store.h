@@ -3,6 +3,8 @@
 
 #include "daemon/user_record.h"
 
+#define USER_STORE_MAX 1024 /* files */
+
 struct user_store;
 
 /** Opens (and makes, 0700) the directory "users" below the state directory and removes temp files
@@ -13,7 +15,8 @@ struct user_store *user_store_free(struct user_store *store);
 /** Calls `loaded` with each record (borrowed). `problem`: REASON_NONE; REASON_BROKEN_STATE: the
  * file was set aside and the record is the cautious one (something of ours may be in a store, the
  * account is not known); REASON_NEWER_STATE: the file is a newer version's and must be left alone,
- * the record holds the id only. Returns 0 or a negative errno. */
+ * the record holds the id only. Returns 0, -E2BIG past USER_STORE_MAX, or another negative errno.
+ */
 typedef void (*user_store_loaded)(
     const struct user_record *record, enum reason problem, void *userdata);
 int user_store_load(struct user_store *store, user_store_loaded loaded, void *userdata);

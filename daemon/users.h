@@ -4,7 +4,7 @@
 
 #include "daemon/user.h"
 
-#define USERS_MAX 1024
+#define USERS_MAX USER_STORE_MAX /* each may have a file */
 #define USERS_SERVER_BACK_JITTER_S 3
 
 struct users;

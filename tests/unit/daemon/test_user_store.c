@@ -178,6 +178,39 @@ static void other_files_are_not_ours(void **unused) {
     assert_false(state_dir_has(&dir, "users/.u1.json.abc123.tmp")); /* a killed writer's */
 }
 
+static void only_counted(const struct user_record *record, enum reason problem, void *userdata) {
+    size_t *number = userdata;
+    assert_int_equal(record->state, USER_ABSENT);
+    assert_int_equal(problem, REASON_NONE);
+    (*number)++;
+}
+
+/* Without fsync(): they are many. */
+static void write_quickly(unsigned number) {
+    char name[64];
+    snprintf(name, sizeof(name), "users/u%u.json", number);
+    int fd = openat(dir.fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_true(fd >= 0);
+    assert_true(
+        dprintf(
+            fd,
+            "{\"format\":\"devtrust-user\",\"version\":1,\"id\":\"u%u\",\"state\":\"absent\","
+            "\"delivered\":false}",
+            number) > 0);
+    close(fd);
+}
+
+static void as_many_as_may_be(void **unused) {
+    (void)unused;
+    size_t number = 0;
+    for (unsigned i = 0; i < USER_STORE_MAX; i++)
+        write_quickly(i);
+    assert_int_equal(user_store_load(store, only_counted, &number), 0);
+    assert_int_equal(number, USER_STORE_MAX);
+    write_quickly(USER_STORE_MAX);
+    assert_int_equal(user_store_load(store, only_counted, &number), -E2BIG);
+}
+
 static void ids(void **unused) {
     (void)unused;
     char longest[USER_ID_SIZE + 1];
@@ -197,7 +230,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(everything_comes_back),     TEST(removed_is_gone),
         TEST(broken_ones_are_set_aside), TEST(a_newer_one_is_left_alone),
-        TEST(other_files_are_not_ours),  cmocka_unit_test(ids),
+        TEST(other_files_are_not_ours),  TEST(as_many_as_may_be),
+        cmocka_unit_test(ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
