@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define MAX_TEXT 256
+#define MAX_ACTION 64 /* bytes that are shown of one that is not known */
 
 struct repair {
     struct daemon *daemon;
@@ -155,14 +156,14 @@ static const struct {
 
 /* Returns whether it is a renewal. */
 static bool add_agent_action(struct repair *repair, const char *user, const char *name) {
-    char text[MAX_TEXT], safe[MAX_TEXT];
+    char text[MAX_TEXT], safe[MAX_ACTION + 1];
     for (size_t i = 0; i < ARRAY_LENGTH(agent_actions); i++)
         if (strcmp(agent_actions[i].name, name) == 0) {
             add(repair, "store", user, agent_actions[i].reason, agent_actions[i].text);
             return strncmp(name, RENEWAL, strlen(RENEWAL)) == 0;
         }
     snprintf(
-        text, sizeof(text), "The agent says: %.64s",
+        text, sizeof(text), "The agent says: %s",
         log_escape(name, strlen(name), safe, sizeof(safe)));
     add(repair, "store", user, REASON_NONE, text);
     return false;

@@ -239,6 +239,16 @@ def test_a_newer_agent(well, fake):
     assert "The agent says: painted" in texts and any("too many were removed" in text for text in texts)
 
 
+@pytest.mark.parametrize("length", [62, 63, 64])
+def test_an_action_is_cut_between_characters(well, fake, length):
+    """A user's agent chooses its words, and root's repair is about everybody: half a character would spoil the whole answer."""
+    fake(well.status()["version"], checks=[], actions=["x" * length + "é" * 9])
+    actions = well.call("io.devtrust.Device.Repair")["actions"]
+    said = next(action["text"] for action in actions if action["text"].startswith("The agent says: "))
+    assert said.startswith("The agent says: " + "x" * 60) and said.endswith("…")
+    assert well.ctl("repair").returncode in (0, 1)
+
+
 def test_a_fuller_question_takes_the_place_of_an_open_one(well):
     """Certificates are asked for; before the answer a doctor asks for more: one answer serves both."""
     well.agents["alice"].stop()
