@@ -115,8 +115,8 @@ int64_t ctl_system_now_us(void);
 #define CTL_RUN_AS_ARGUMENTS 4
 /** For ctl.run_as: a child that has become this user for good runs `program`, from the folder of
  * this executable, with these arguments (at most CTL_RUN_AS_ARGUMENTS, NULL ends), an environment
- * and a session of its own, and nothing that the caller has open: no terminal, no descriptor. The
- * account must have this uid.
+ * and a session of its own, and nothing that the caller has open or may read: no terminal, no
+ * descriptor, no session keyring. The account must have this uid.
  *
  * `timeout_ms`: 0 or more; a child that takes longer is killed. `ret_said`: what it wrote to its
  * standard error, as much as fits into `said_size` (1 or more) with a NUL byte; not to be trusted,

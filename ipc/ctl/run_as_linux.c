@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -101,8 +102,16 @@ static bool child_streams(int said_fd) {
            close_range(STDERR_FILENO + 1, UINT_MAX, 0) == 0;
 }
 
+/* Root's session keyring would go along, and whoever holds it reads root's keys in it
+ * (session-keyring(7)). Made while it still counts as root's: a user's own limit may be used up. */
+static bool child_keyring(void) {
+    return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 ||
+           errno == ENOSYS || /* no keys in this kernel */
+           errno == EPERM;    /* or not for this container, where nobody reads any */
+}
+
 static void child(const struct plan *plan, int said_fd) {
-    if (!child_streams(said_fd) || initgroups(plan->name, plan->gid) < 0 ||
+    if (!child_streams(said_fd) || !child_keyring() || initgroups(plan->name, plan->gid) < 0 ||
         setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
         setresuid(plan->uid, plan->uid, plan->uid) < 0 || setuid(0) == 0 || chdir("/") < 0)
         _exit(EXIT_NOT_RUN);

@@ -1,7 +1,9 @@
 """Removal of users who are not signed in: devtrust-agent --remove, and devtrustctl remove --everywhere, which runs it."""
+import ctypes
 import errno
 import json
 import os
+import platform
 import pty
 import shutil
 import signal
@@ -150,9 +152,17 @@ def test_everywhere_does_not_become_another_user(world):
         accounts.add("bob", 1001)
 
 
+KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine())  # the system call's number
+
+
+def new_session_keyring():
+    """As pam_keyinit(8) gives one to whoever signs in. Returns its serial number, -1 where there are none."""
+    return ctypes.CDLL(None).syscall(KEYCTL, 1, None) if KEYCTL else -1  # KEYCTL_JOIN_SESSION_KEYRING
+
+
 # in place of the agent: tells what it was handed by devtrustctl, and tries to use it
 LOOKING_AROUND = """#!/usr/bin/python3
-import os, sys
+import ctypes, os, sys
 try:
     os.open("/dev/tty", os.O_RDWR)
     print("terminal: open", file=sys.stderr)
@@ -170,6 +180,7 @@ for fd in range(3, 256):
     except OSError:
         pass
 print("descriptors:", *held, file=sys.stderr)
+print("keyring:", ctypes.CDLL(None).syscall(KEYCTL, 0, -3, 0), file=sys.stderr)
 print("\\x1b]0;title\\x07" + "x" * 100000, file=sys.stderr)
 sys.exit(1)
 """
@@ -183,11 +194,12 @@ def test_nothing_of_roots_goes_along(world):
     device.wait_user("bob", agent_attached=False)
     beside = programs.RUN / "looking"
     shutil.copytree(programs.RUN / "bin", beside)
-    (beside / "devtrust-agent").write_text(LOOKING_AROUND, encoding="utf-8")
+    (beside / "devtrust-agent").write_text(LOOKING_AROUND.replace("KEYCTL", str(KEYCTL or -1)), encoding="utf-8")
     leaked = os.open("/etc/shadow", os.O_RDONLY)
     pid, terminal = pty.fork()
     if pid == 0:
         os.set_inheritable(leaked, True)
+        os.write(1, b"root's keyring: %d\n" % new_session_keyring())
         os.execve(beside / "devtrustctl", ["devtrustctl", "remove", "--everywhere", "--socket", str(device.socket)],
                   programs.base_environment())
     os.close(leaked)
@@ -205,6 +217,8 @@ def test_nothing_of_roots_goes_along(world):
     assert f"terminal: {os.strerror(errno.ENXIO)}" in lines
     assert "uids: 1001 1001 1001 groups: 1001" in lines
     assert "session: own" in lines and "streams: /dev/null /dev/null pipe" in lines and "descriptors:" in lines, lines
+    roots, own = (int(line.split(":")[1]) for start in ("root's keyring:", "keyring:") for line in lines if line.startswith(start))
+    assert roots == -1 or own not in (roots, -1), "it cannot read the keys in root's session keyring"
     assert b"\x1b" not in said and b"\x07" not in said
 
 
