@@ -126,19 +126,26 @@ struct said {
     size_t size, used;
 };
 
-/* Takes what is there; what does not fit is read all the same, so that the child can go on. Returns
- * whether more may come. */
-static bool said_take(struct said *said, int fd) {
-    char chunk[512];
-    ssize_t size;
-    while ((size = read(fd, chunk, sizeof chunk)) > 0) {
-        size_t room = said->size - 1 - said->used;
-        size_t taken = (size_t)size < room ? (size_t)size : room;
-        memcpy(said->text + said->used, chunk, taken);
-        said->used += taken;
-    }
+/* Reads one piece; what does not fit is read all the same, so that the child can go on. One piece
+ * at a time: whoever never stops talking must not keep the caller from its deadline. Returns as
+ * read(2). */
+static ssize_t said_take(struct said *said, int fd) {
+    char piece[4096];
+    ssize_t size = read(fd, piece, sizeof piece);
+    if (size <= 0)
+        return size;
+    size_t room = said->size - 1 - said->used;
+    size_t taken = (size_t)size < room ? (size_t)size : room;
+    memcpy(said->text + said->used, piece, taken);
+    said->used += taken;
     said->text[said->used] = '\0';
-    return size < 0 && (errno == EAGAIN || errno == EINTR);
+    return size;
+}
+
+/* What the child has left in the pipe, as far as it fits: others may write there for ever. */
+static void said_take_rest(struct said *said, int fd) {
+    while (said->used < said->size - 1 && said_take(said, fd) > 0)
+        ;
 }
 
 static int64_t now_ms(void) {
@@ -161,8 +168,10 @@ static int wait_end(int pid_fd, int said_fd, int timeout_ms, struct said *said) 
             return -errno;
         if (r == 0)
             return -ETIMEDOUT;
-        if (more)
-            more = said_take(said, said_fd);
+        if (more) {
+            ssize_t size = said_take(said, said_fd);
+            more = size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR));
+        }
         if (r > 0 && wait[0].revents)
             return 0;
     }
@@ -179,7 +188,7 @@ static int wait_child(pid_t pid, int said_fd, int timeout_ms, struct said *said)
             return -errno;
     if (r < 0)
         return r;
-    (void)said_take(said, said_fd);
+    said_take_rest(said, said_fd);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -ECHILD;
 }
 

@@ -222,6 +222,33 @@ def test_nothing_of_roots_goes_along(world):
     assert b"\x1b" not in said and b"\x07" not in said
 
 
+# in place of the agent: ends, and leaves others behind who never stop talking
+ENDLESS = """#!/usr/bin/python3
+import fcntl, os
+fcntl.fcntl(2, fcntl.F_SETPIPE_SZ, 1 << 20)
+for _ in range(8):
+    if os.fork() == 0:
+        while True:
+            os.write(2, b"x" * (1 << 20))
+os._exit(1)
+"""
+
+
+def test_words_without_end_keep_nobody(world):
+    """Whoever bob is may hold the process's standard error open for as long as he likes, and write there as fast as he can."""
+    device = install(world, "bob")
+    device.agents["bob"].stop()
+    device.wait_user("bob", agent_attached=False)
+    beside = programs.RUN / "endless"
+    shutil.copytree(programs.RUN / "bin", beside)
+    (beside / "devtrust-agent").write_text(ENDLESS, encoding="utf-8")
+    done = programs.run([str(beside / "devtrustctl"), "remove", "--everywhere", "--socket", str(device.socket), "--json"])
+    shutil.rmtree(beside)
+    assert done.returncode == 1, done
+    assert json.loads(done.stdout)["users"] == [{"user": "bob", "removed": False, "code": "store-none"}]
+    assert len(done.stderr) < 20000, "as much as fits, and no more"
+
+
 def test_only_root(world):
     device = install(world, "alice")
     assert device.ctl("remove", "--everywhere", uid=1000).returncode == 4
