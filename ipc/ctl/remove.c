@@ -13,7 +13,7 @@
 
 #define POLL_MS 100
 #define AGENT_TIMEOUT_MS 30000 /* of one user's agent */
-#define USERS_MAX 256
+#define USERS_MAX 1024         /* as many as devtrustd has */
 #define AGENT_PROGRAM "devtrust-agent"
 #define AGENT_SAID_SIZE 8192
 
@@ -40,7 +40,9 @@ static int left_read(struct json_object *status, const char *only, struct left r
     if (!json_object_object_get_ex(status, "users", &users) ||
         !json_object_is_type(users, json_type_array))
         return -1;
-    for (size_t i = 0; i < json_object_array_length(users) && count < USERS_MAX; i++) {
+    if (json_object_array_length(users) > USERS_MAX)
+        return -1;
+    for (size_t i = 0; i < json_object_array_length(users); i++) {
         struct left left = {.uid = -1};
         if (json_fields_read(
                 json_object_array_get_idx(users, i), left_table, ARRAY_LENGTH(left_table), &left,

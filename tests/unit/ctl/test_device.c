@@ -166,6 +166,60 @@ static void test_remove(void **state) {
     assert_string_equal(json.out, "{}\n");
 }
 
+static unsigned became;
+
+static int become(
+    const char *user, uid_t uid, const char *program, const char *const *arguments, int timeout_ms,
+    char *ret_said, size_t said_size) {
+    (void)timeout_ms;
+    (void)said_size;
+    assert_int_equal(strtoul(user + 1, NULL, 10) + 1000, uid);
+    assert_string_equal(program, "devtrust-agent");
+    assert_string_equal(arguments[0], "--remove");
+    ret_said[0] = '\0';
+    became++;
+    return 0;
+}
+
+static char *status_of(unsigned users) {
+    char *text = NULL;
+    size_t size;
+    FILE *memory = open_memstream(&text, &size);
+    fprintf(memory, "{\"users\":[");
+    for (unsigned i = 0; i < users; i++)
+        fprintf(
+            memory,
+            "%s{\"name\":\"u%u\",\"state\":\"removing\",\"uid\":%u,\"agent_attached\":false}",
+            i > 0 ? "," : "", i, i + 1000);
+    fprintf(memory, "]}");
+    fclose(memory);
+    return text;
+}
+
+/* Whoever is left out would be said to be rid of everything. */
+static void test_remove_everywhere_leaves_nobody_out(void **state) {
+    (void)state;
+    static const struct {
+        unsigned users;
+        int status;
+    } cases[] = {{0, CTL_GOOD}, {1, CTL_GOOD}, {1024, CTL_GOOD}, {1025, CTL_NO}};
+    struct ctl ctl = scripted_ctl;
+    ctl.daemon_uid = geteuid();
+    ctl.run_as = become;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char CLEANUP_FREE *answer = status_of(cases[i].users);
+        scripted.of[0].method = "GetStatus";
+        scripted.of[0].answer = answer;
+        became = 0;
+        struct result CLEANUP_RESULT done = run_with(&ctl, "remove --everywhere --socket @");
+        scripted.of[0].method = NULL;
+        assert_int_equal(done.status, cases[i].status);
+        assert_int_equal(became, done.status == CTL_GOOD ? cases[i].users : 0);
+        assert_true(
+            (strstr(done.out, "Everything of ours is gone") != NULL) == (done.status == CTL_GOOD));
+    }
+}
+
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)
 
 int main(void) {
@@ -177,6 +231,7 @@ int main(void) {
         TEST(test_a_refused_token_is_not_repeated_in_the_output),
         TEST(test_renew),
         TEST(test_remove),
+        TEST(test_remove_everywhere_leaves_nobody_out),
     };
     return cmocka_run_group_tests_name("ctl device", tests, NULL, NULL);
 }
