@@ -418,7 +418,11 @@ const struct desired_state *server_link_state(struct server_link *link) {
 
 bool server_link_repair(struct server_link *link) {
     int64_t now_ms = clock_monotonic_ms(link->options.clock);
-    server_link_refresh(link);
+    if (!link->has_refreshed || now_ms - link->refreshed_ms >= SERVER_LINK_REFRESH_REST_MS) {
+        link->has_refreshed = true;
+        link->refreshed_ms = now_ms;
+        server_link_refresh(link);
+    }
     if (link->has_repaired && now_ms - link->repaired_ms < SERVER_LINK_REPAIR_REST_MS)
         return false;
     if (!device_renewal_hurry(link->renewal))

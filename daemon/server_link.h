@@ -118,7 +118,8 @@ void server_link_refresh(struct server_link *link);
 void server_link_wake(struct server_link *link);
 
 /** Does now what would be done later by itself: the same, and a renewal of the device certificate
- * that failed; that at most every SERVER_LINK_REPAIR_REST_MS, since any local user may ask. Returns
- * whether such a renewal was set going. */
+ * that failed. Since any local user may ask, the one at most every SERVER_LINK_REFRESH_REST_MS, the
+ * other every SERVER_LINK_REPAIR_REST_MS. Returns whether such a renewal was set going. */
+#define SERVER_LINK_REFRESH_REST_MS SERVER_PROBE_REST_MS
 #define SERVER_LINK_REPAIR_REST_MS 10000
 bool server_link_repair(struct server_link *link);

@@ -15,9 +15,10 @@ struct server_link {
     int dir_fd, reports_fd;
     char binding[MACHINE_BINDING_SIZE]; /* empty: unknown */
     bool closing, clock_wrong;
-    bool has_repaired;
-    int64_t repaired_ms; /* monotonic; when a renewal was hurried last */
-    unsigned open;       /* parts and clients that the loop still holds */
+    bool has_repaired, has_refreshed;
+    int64_t repaired_ms;  /* monotonic; when a renewal was hurried last */
+    int64_t refreshed_ms; /* when a repair refreshed last */
+    unsigned open;        /* parts and clients that the loop still holds */
     void (*closed)(void *userdata);
     void *closed_userdata;
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from harness import accounts, certs, doctor, programs, varlink, waiting
@@ -581,6 +582,17 @@ def test_a_crowd_of_doctors_is_no_burden_to_the_server(behind, world):
             connection.close()
     assert len(answers) == 40 and all(any(check["id"] == "server" and check["result"] == "ok" for check in answer) for answer in answers)
     assert world.peer.count("GET /v1/state") - before <= 10, "one at a time, half a second apart"
+
+
+def test_who_repairs_without_end_is_no_burden_to_the_server(behind, world):
+    """Anybody may ask, and does not wait for the answer; what he asks for was done a moment ago."""
+    before, began = world.peer.count("GET /v1/state"), time.monotonic()
+    for _ in range(200):
+        with varlink.Connection(behind.socket, CAROL) as connection:
+            connection.send("io.devtrust.Device.Repair")
+            behind.call("org.varlink.service.GetInfo")
+    asked, halves = world.peer.count("GET /v1/state") - before, 2 * (time.monotonic() - began)
+    assert asked <= 2 * (halves + 1), "a probe and a fetch, half a second apart"
 
 
 def test_a_doctor_who_leaves(well):

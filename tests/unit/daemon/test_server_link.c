@@ -786,10 +786,11 @@ static void a_repair_hurries_a_failed_renewal_once(void **state) {
     RUN_UNTIL(strcmp(status_text(f, false, "code"), "csr-key") == 0);
     assert_int_equal(f->server->renewals, 2);
     int before = f->server->state_requests;
+    f->monotonic_offset_ms = SERVER_LINK_REFRESH_REST_MS;
     assert_false(server_link_repair(f->link)); /* fetches, but asks for nothing */
     RUN_UNTIL(f->server->state_requests > before);
     assert_int_equal(f->server->renewals, 2);
-    f->monotonic_offset_ms = SERVER_LINK_REPAIR_REST_MS;
+    f->monotonic_offset_ms += SERVER_LINK_REPAIR_REST_MS;
     assert_true(server_link_repair(f->link));
     RUN_UNTIL(f->server->renewals == 3 && strcmp(status_text(f, false, "code"), "") == 0);
 }
