@@ -5,6 +5,7 @@
 #include "common/json_fields.h"
 #include "common/json_gate.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 #include "common/log_messages.h"
 #include "ipc/varlink_server.h"
 
@@ -28,6 +29,7 @@ struct agent {
 struct agents {
     struct agents_options options;
     struct agent *first;
+    struct log_limit replaced; /* anybody can have his agents replace each other */
 };
 
 int agents_new(const struct agents_options *options, struct agents **ret) {
@@ -140,9 +142,10 @@ void agents_watch(
         unlink_agent(older);
         varlink_call_error(older->call, "io.devtrust.Agent.Replaced", NULL);
         agent_free(older);
-        log_event(
-            LOG_LEVEL_NOTICE, MSG_IPC, "A newer agent of this user replaces an older one",
-            LOG_NUMBER("PEER_UID", uid));
+        if (log_limit_take(&agents->replaced, clock_monotonic_ms(agents->options.clock)))
+            log_event(
+                LOG_LEVEL_NOTICE, MSG_IPC, "A newer agent of this user replaces an older one",
+                LOG_NUMBER("PEER_UID", uid));
     }
     if (!agent) {
         varlink_call_error(call, "io.devtrust.Agent.NotManaged", NULL);

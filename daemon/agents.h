@@ -2,6 +2,7 @@
  * changed, and sent only if it has. */
 #pragma once
 
+#include "common/clock.h"
 #include "common/random.h"
 
 #include <json-c/json_object.h>
@@ -12,6 +13,7 @@ struct agents;
 struct varlink_call;
 
 struct agents_options {
+    const struct clock_source *clock;
     const struct random_source *random;
     /** What a uid's agent is to see, but for revision and inspection; NULL when memory is out. The
      * caller owns it. */

@@ -299,6 +299,7 @@ static int open_policy(struct daemon *daemon, uid_t directory_owner) {
 
 static int open_users(struct daemon *daemon) {
     const struct agents_options agents = {
+        .clock = &clock_system,
         .random = &random_system,
         .snapshot = agent_snapshot,
         .attached = agent_attached,

@@ -268,9 +268,14 @@ static int store(struct user *user, const struct user_record *record) {
     return 0;
 }
 
-static void log_move(
-    const struct user_record *from, const struct user_record *to, enum user_event why) {
-    if (from->state == to->state && from->reason == to->reason)
+bool user_may_log(struct user *user) {
+    return log_limit_take(&user->provoked, clock_monotonic_ms(user->services->clock));
+}
+
+/* A reason alone can change as often as an agent reports another one. */
+static void log_move(struct user *user, const struct user_record *to, enum user_event why) {
+    const struct user_record *from = &user->record;
+    if (from->state == to->state && (from->reason == to->reason || !user_may_log(user)))
         return;
     enum log_level level = to->reason == REASON_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
     const char *name = to->name[0] ? to->name : from->name;
@@ -390,7 +395,7 @@ static int move(struct user *user, int event, const struct user_input *input) {
         r = store(user, &next);
         if (r < 0)
             return r;
-        log_move(&user->record, &next, why);
+        log_move(user, &next, why);
         struct user_record old = user->record;
         user->record = next;
         next = old;

@@ -10,6 +10,7 @@
 #include "daemon/user_store.h"
 
 #include "common/clock.h"
+#include "common/log_limit.h"
 #include "common/random.h"
 
 #include <openssl/x509.h>
@@ -103,6 +104,7 @@ struct user {
     int64_t storage_retry_at;  /* 0: the state could be stored */
     bool in_flight;
     bool sign_busy; /* the link takes no more at once */
+    struct log_limit provoked; /* what its agent can have logged as often as it likes */
     char posted_spki[SHA256_HEX_SIZE];
     char posted_epoch[37];
     int64_t posted_generation;
@@ -163,6 +165,9 @@ void user_input_init(const struct user *user, struct user_input *ret);
 
 /** The key type to order; false: none that this version knows. */
 bool user_ordered_key_type(const struct user *user, enum key_type *ret);
+/** Whether something that the agent has provoked may be logged; counts it. */
+bool user_may_log(struct user *user);
+
 
 /** Sets or ends the local hold of this user. Returns 0 or a negative errno. */
 int user_hold(struct user *user, bool hold);

@@ -101,7 +101,7 @@ static bool submit(
         *ret = r == -EBADMSG
                    ? (struct user_answer){.kind = ANSWER_BAD_CSR, .reason = reason}
                    : (struct user_answer){.kind = ANSWER_RETRY, .retry_after_s = STORAGE_RETRY_S};
-        if (r == -EBADMSG)
+        if (r == -EBADMSG && user_may_log(user))
             log_event(
                 LOG_LEVEL_WARNING, MSG_USER_REFUSED, reason_text(reason),
                 LOG_TEXT("USER_ID", (const char *)record->id),

@@ -150,6 +150,18 @@ def test_who_begins_and_does_not_go_on(device):
     assert len(re.findall(r"did not send or finish a message in time", device.program.log())) == 2
 
 
+def test_agents_that_replace_each_other_do_not_fill_the_log(device):
+    """Anybody may watch, and be replaced, as often as he likes."""
+    with varlink.Connection(device.socket, HOSTILE) as first, varlink.Connection(device.socket, HOSTILE) as second:
+        for number in range(60):
+            one = (first, second)[number % 2]
+            if number > 1:
+                assert one.receive()["error"] == "io.devtrust.Agent.Replaced"
+            one.send("io.devtrust.Agent.Watch", {"version": "1"}, more=True)
+            assert one.receive()["parameters"]["mode"] == "idle"
+    assert 10 <= device.program.log().count("replaces an older one") <= 20, "ten a minute"
+
+
 def test_descriptors_are_refused(device):
     varlink.call(device.socket, INFO, uid=HOSTILE)
     before = descriptors(device)

@@ -297,6 +297,21 @@ def test_bad_requests_over_the_ipc_are_refused_by_code(world):
         assert second["bundle"] and second["bundle"]["leaf"] != first["bundle"]["leaf"]
 
 
+def test_bad_requests_do_not_fill_the_log(world):
+    device = world.setup("alice", on=False)
+    device.agents["alice"].stop()
+    with varlink.Connection(device.socket, 1000) as watch:
+        stream = watch.stream("io.devtrust.Agent.Watch", {"version": "test"})
+        snapshot = next(stream)
+        world.server.distribution("on")
+        while not snapshot.get("request"):
+            snapshot = next(stream)
+        for _ in range(60):
+            with pytest.raises(varlink.VarlinkError, match="BadCsr"):
+                device.call("io.devtrust.Agent.Submit", {"request_id": snapshot["request"]["id"], "csr": "bm9pc2U="}, uid=1000)
+    assert 10 <= device.program.log().count("REASON=csr-invalid") <= 20, "ten a minute"
+
+
 def test_agent_refuses_a_daemon_that_is_not_root(world):
     impostor = programs.Program("impostor", ["/usr/bin/python3", "-c", "import socket\ns=socket.socket(socket.AF_UNIX)\n"
                                              f"s.bind('{accounts.home('bob')}/s')\ns.listen()\nimport os\nos.chmod('{accounts.home('bob')}',0o755)\n"
