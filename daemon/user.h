@@ -98,13 +98,15 @@ struct user {
     int64_t account_uid;
     struct user_lookup *lookup;
     int64_t lookup_retry_at; /* wall clock; 0: none */
+    int64_t looked_up_ms;    /* monotonic; when the last look-up was answered */
     unsigned lookup_attempt;
+    bool lookup_again; /* what the one on its way was asked may be different by now */
 
     int64_t agent_grace_until; /* an agent that just attached gets time before a deadline counts */
     int64_t storage_retry_at;  /* 0: the state could be stored */
+    struct log_limit provoked; /* what its agent can have logged as often as it likes */
     bool in_flight;
     bool sign_busy; /* the link takes no more at once */
-    struct log_limit provoked; /* what its agent can have logged as often as it likes */
     char posted_spki[SHA256_HEX_SIZE];
     char posted_epoch[37];
     int64_t posted_generation;
@@ -163,11 +165,11 @@ int user_event(struct user *user, int event, struct user_input *input);
 /** Fills the members of `input` that every event shares. */
 void user_input_init(const struct user *user, struct user_input *ret);
 
-/** The key type to order; false: none that this version knows. */
-bool user_ordered_key_type(const struct user *user, enum key_type *ret);
 /** Whether something that the agent has provoked may be logged; counts it. */
 bool user_may_log(struct user *user);
 
+/** The key type to order; false: none that this version knows. */
+bool user_ordered_key_type(const struct user *user, enum key_type *ret);
 
 /** Sets or ends the local hold of this user. Returns 0 or a negative errno. */
 int user_hold(struct user *user, bool hold);

@@ -16,6 +16,7 @@
 #define LOOKUP_RETRY_BASE_MS 30000
 #define LOOKUP_RETRY_CAP_MS 600000
 #define LOOKUP_RETRY_LONGEST_S (LOOKUP_RETRY_CAP_MS / 1000 + 1)
+#define LOOKUP_REST_S 1 /* between two that anybody on this machine can cause */
 
 struct users {
     struct users_options options;
@@ -134,6 +135,10 @@ static void rearm(struct users *users) {
 
 static void start_lookup(struct users *users, struct user *user);
 
+static int64_t now_ms(const struct users *users) {
+    return clock_monotonic_ms(users->options.services.clock);
+}
+
 static void timer_fired(
     uv_poll_t *poll, int status __attribute__((unused)), int events __attribute__((unused))) {
     struct users *users = poll->data;
@@ -236,6 +241,10 @@ static void looked_up(enum user_lookup_result result, uid_t uid, void *userdata)
     }
     if (result != USER_LOOKUP_LATER)
         user->lookup_attempt = 0;
+    user->looked_up_ms = now_ms(users);
+    if (user->lookup_again)
+        user->lookup_retry_at = now_s(users) + LOOKUP_REST_S;
+    user->lookup_again = false;
     if (user->account != before &&
         (user->account == ACCOUNT_MISSING || user->account == ACCOUNT_REFUSED)) {
         enum reason reason =
@@ -261,15 +270,29 @@ static void start_lookup(struct users *users, struct user *user) {
         user->lookup_retry_at = now_s(users) + LOOKUP_RETRY_BASE_MS / 1000;
 }
 
+/* Accounts may be others than they were. Whoever signs in or runs an agent can be anybody: he must
+ * not make the daemon ask for all who are not found as often as he likes. */
+static void look_again(struct users *users, struct user *user) {
+    bool rests = now_ms(users) - user->looked_up_ms < LOOKUP_REST_S * 1000;
+    if (user->lookup)
+        user->lookup_again = true;
+    else if (user->account == ACCOUNT_FOUND || !rests)
+        start_lookup(users, user);
+    else
+        user->lookup_retry_at = now_s(users) + LOOKUP_REST_S;
+}
+
 void users_login_changed(struct users *users, int64_t uid) {
     for (size_t i = 0; i < users->count; i++)
         if (uid < 0 || user_serves(users->list[i], uid) || users->list[i]->account != ACCOUNT_FOUND)
-            start_lookup(users, users->list[i]);
+            look_again(users, users->list[i]);
+    settled(users);
 }
 
 void users_accounts_changed(struct users *users) {
     for (size_t i = 0; i < users->count; i++)
-        start_lookup(users, users->list[i]);
+        look_again(users, users->list[i]);
+    settled(users);
 }
 
 void users_agent_attached(struct users *users, int64_t uid) {
@@ -278,7 +301,7 @@ void users_agent_attached(struct users *users, int64_t uid) {
         struct user *user = users->list[i];
         /* the account may be younger than the last look, or may have changed since */
         if (user_serves(user, uid) || user->account != ACCOUNT_FOUND)
-            start_lookup(users, user);
+            look_again(users, user);
         if (user_serves(user, uid))
             user_agent_attached(user);
     }

@@ -810,6 +810,7 @@ static void accounts_are_looked_up_when_they_may_have_changed(void **unused) {
     struct user *user = users_get(world.users, 0);
     assert_int_equal(user_view_reason(user), REASON_USER_UNKNOWN);
     world_lookup_error = 0;
+    virtual_now += 1;
     users_login_changed(world.users, 1000); /* whose name that is, is not known yet */
     world_settle();
     assert_int_equal(user->account, ACCOUNT_FOUND);
@@ -820,6 +821,44 @@ static void accounts_are_looked_up_when_they_may_have_changed(void **unused) {
     users_accounts_changed(world.users);
     world_settle();
     assert_int_equal(user->account_uid, 1003);
+}
+
+/* Agents and sign-ins can be anybody's. What they may be about is not forgotten, but looked at
+ * later. */
+static void nobody_can_cause_look_ups_without_end(void **unused) {
+    (void)unused;
+    world_lookup_error = -ENOENT;
+    world_assign(0, "u1", "alice");
+    world_say();
+    unsigned before = world_lookups;
+    for (int i = 0; i < 20; i++) {
+        world_attach(1005);
+        world_detach(1005);
+        users_login_changed(world.users, 1005);
+        users_accounts_changed(world.users);
+        world_settle();
+    }
+    assert_int_equal(world_lookups, before);
+    assert_int_equal(users_next_due(world.users), virtual_now + 1);
+    virtual_now += 1;
+    world_lookup_error = 0;
+    world_attach(1005);
+    assert_int_equal(world_lookups, before + 1);
+    assert_int_equal(users_get(world.users, 0)->account, ACCOUNT_FOUND);
+    assert_int_equal(users_next_due(world.users), INT64_MAX);
+}
+
+/* A look-up that is on its way may have passed by what has just changed. */
+static void what_changes_during_a_look_up_is_looked_at_after_it(void **unused) {
+    (void)unused;
+    world_assign(0, "u1", "alice");
+    world.state.generation++;
+    users_set_state(world.users, &world.state);
+    assert_non_null(users_get(world.users, 0)->lookup);
+    users_accounts_changed(world.users);
+    world_settle();
+    assert_int_equal(users_get(world.users, 0)->lookup_retry_at, virtual_now + 1);
+    assert_int_equal(users_next_due(world.users), virtual_now + 1);
 }
 
 static bool tells_expiry(void) {
@@ -903,6 +942,8 @@ int main(void) {
         TEST(a_newer_file_is_left_alone),
         TEST(the_snapshot_carries_what_is_ordered),
         TEST(accounts_are_looked_up_when_they_may_have_changed),
+        TEST(nobody_can_cause_look_ups_without_end),
+        TEST(what_changes_during_a_look_up_is_looked_at_after_it),
         TEST(an_agent_is_told_that_its_certificate_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
