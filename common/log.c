@@ -112,22 +112,6 @@ void log_set_hook(log_hook hook, void *userdata) {
 
 /* --- harmless text --- */
 
-/* Characters that steer a terminal or a reader's eye instead of showing something: C1 controls, the
- * bidirectional controls (Unicode UAX #9, section 2), line separators, invisible tags. C0 and DEL
- * are handled as bytes. */
-static bool is_deceptive(uint32_t code) {
-    static const struct {
-        uint32_t first, last;
-    } ranges[] = {
-        {0x80, 0x9f},     {0x61c, 0x61c},   {0x200e, 0x200f},   {0x2028, 0x202e},
-        {0x2066, 0x2069}, {0xfeff, 0xfeff}, {0xe0000, 0xe007f},
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(ranges); i++)
-        if (code >= ranges[i].first && code <= ranges[i].last)
-            return true;
-    return false;
-}
-
 /* One character as it is to appear, in `ret` (≥ 16 bytes). Returns how many bytes of the source it
  * stands for. A backslash stays: escaping twice is then the same as once. */
 static size_t escape_one(const char *text, size_t length, bool in_quotes, char ret[16]) {
@@ -139,7 +123,7 @@ static size_t escape_one(const char *text, size_t length, bool in_quotes, char r
         (void)snprintf(ret, 16, "\\x%02x", byte);
         return 1;
     }
-    if (is_deceptive(code)) {
+    if (utf8_is_deceptive(code)) {
         (void)snprintf(ret, 16, "\\u{%" PRIx32 "}", code);
         return (size_t)size;
     }

@@ -55,6 +55,21 @@ size_t utf8_encode(uint32_t code, char *ret) {
     return (size_t)size;
 }
 
+/* C1 controls, the bidirectional controls (Unicode UAX #9, section 2), line separators, invisible
+ * tags. */
+bool utf8_is_deceptive(uint32_t code) {
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x80, 0x9f},     {0x61c, 0x61c},   {0x200e, 0x200f},   {0x2028, 0x202e},
+        {0x2066, 0x2069}, {0xfeff, 0xfeff}, {0xe0000, 0xe007f},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(ranges); i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
+}
+
 bool utf8_is_valid(const char *text, size_t length) {
     size_t done = 0;
     while (done < length) {

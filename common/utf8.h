@@ -17,3 +17,7 @@ size_t utf8_encode(uint32_t code, char *ret);
 
 /** Whether all of `length` bytes are such characters; an empty text is. */
 bool utf8_is_valid(const char *text, size_t length);
+
+/** Whether a character beyond ASCII steers a terminal or a reader's eye instead of showing
+ * something. ASCII's own control characters are for the caller, who may want some. */
+bool utf8_is_deceptive(uint32_t code);

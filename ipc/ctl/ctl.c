@@ -81,7 +81,7 @@ void ctl_print_json(struct ctl *ctl, struct json_object *value) {
     flags |= ctl->json ? JSON_C_TO_STRING_PLAIN : JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED;
     const char *text = json_object_to_json_string_ext(value, flags);
     if (text)
-        fprintf(ctl->out, "%s\n", text);
+        text_json(ctl->out, text);
 }
 
 int64_t ctl_system_now(void) {

@@ -6,6 +6,7 @@
 
 #include "common/json_fields.h"
 #include "common/json_gate.h"
+#include "common/utf8.h"
 
 #include <json-c/json.h>
 #include <string.h>
@@ -111,11 +112,25 @@ int ctl_ipc_info(struct ctl *ctl, const struct ctl_arguments *arguments) {
 
 /* ---- introspect ---- */
 
+/* Bytes of its first character, and whether it shows something or moves on as plain text does. */
+static size_t first_character(const char *text, bool *ret_is_plain) {
+    uint32_t code = 0;
+    int size = utf8_decode(text, strlen(text), &code);
+    *ret_is_plain = size > 1 ? !utf8_is_deceptive(code)
+                             : code == '\n' || code == '\t' || (code >= 0x20 && code < 0x7f);
+    return size > 0 ? (size_t)size : 1;
+}
+
 /* Foreign text of many lines: line ends stay, whatever else could steer a terminal goes. */
 static void print_lines(FILE *file, const char *text) {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        fputc(c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f) ? c : '?', file);
+    while (*text) {
+        bool is_plain;
+        size_t size = first_character(text, &is_plain);
+        if (is_plain)
+            fwrite(text, 1, size, file);
+        else
+            fputc('?', file);
+        text += size;
     }
 }
 

@@ -45,7 +45,7 @@ static void show(struct monitor *monitor, struct json_object *object) {
     if (!line || event_read(object, &event, NULL) < 0)
         return; /* of a newer daemon */
     if (monitor->ctl->json)
-        fprintf(monitor->ctl->out, "%s\n", line);
+        text_json(monitor->ctl->out, line);
     else
         event_line_print(&monitor->style, monitor->ctl->out, &event);
 }

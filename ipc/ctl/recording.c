@@ -1,6 +1,8 @@
 /* Writing; see recording.h. */
 #include "ipc/ctl/recording.h"
 
+#include "ipc/ctl/text.h"
+
 #include "common/cleanup.h"
 #include "common/json_fields.h"
 #include "common/json_gate.h"
@@ -79,8 +81,7 @@ int recording_new(
 }
 
 void recording_add(struct recording *recording, const char *line) {
-    fputs(line, recording->file);
-    fputc('\n', recording->file);
+    text_json(recording->file, line);
 }
 
 int recording_flush(struct recording *recording) {

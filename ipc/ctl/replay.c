@@ -54,7 +54,7 @@ static int show_all(
             before_us = event.time_us;
         }
         if (ctl->json)
-            fprintf(ctl->out, "%s\n", line);
+            text_json(ctl->out, line);
         else
             event_line_print(style, ctl->out, &event);
         if (ferror(ctl->out))

@@ -287,11 +287,20 @@ static int write_file(const char *path, int fd, const char *text, size_t size) {
     return r;
 }
 
-static const char *document_text(const struct report *report, size_t *ret_size) {
-    return json_object_to_json_string_length(
+/* To be freed; NULL: memory is out. */
+static char *document_text(const struct report *report, size_t *ret_size) {
+    const char *text = json_object_to_json_string_ext(
         report->document,
-        JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE,
-        ret_size);
+        JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+    char *lines = NULL;
+    FILE *file = text ? open_memstream(&lines, ret_size) : NULL;
+    if (!file)
+        return NULL;
+    text_json(file, text);
+    if (fclose(file) == 0)
+        return lines;
+    free(lines);
+    return NULL;
 }
 
 static int print_as_json(const struct report *report, const char *path) {
@@ -330,12 +339,11 @@ static void print_summary(const struct report *report, FILE *file, const char *p
 static int finish(const struct report *report, const char *path, int fd) {
     struct ctl *ctl = report->ctl;
     size_t size = 0;
-    const char *text = document_text(report, &size);
+    char CLEANUP_FREE *text = document_text(report, &size);
     if (!text)
         return ctl_fail(ctl, REASON_NO_MEMORY);
     if (fd < 0) {
         fwrite(text, 1, size, ctl->out);
-        fputc('\n', ctl->out);
         if (!ctl->json)
             print_summary(report, ctl->err, "to standard output");
         return CTL_GOOD;

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/time_text.h"
+#include "common/utf8.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -60,6 +61,31 @@ const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]) {
         left -= part;
     }
     return ret;
+}
+
+/* RFC 8259, section 7: beyond U+FFFF it takes two. */
+static void print_escape(FILE *file, uint32_t code) {
+    if (code > 0xffff) {
+        fprintf(file, "\\u%04x", (unsigned)(0xd800 + ((code - 0x10000) >> 10)));
+        code = 0xdc00 + ((code - 0x10000) & 0x3ff);
+    }
+    fprintf(file, "\\u%04x", (unsigned)code);
+}
+
+/* Outside of strings JSON has nothing but printable ASCII and white space. */
+void text_json(FILE *file, const char *json) {
+    size_t left = strlen(json);
+    while (left > 0) {
+        uint32_t code = (uint8_t)*json;
+        int size = code < 0x7f ? 1 : utf8_decode(json, left, &code);
+        if (size > 0 && (code == 0x7f || utf8_is_deceptive(code)))
+            print_escape(file, code);
+        else
+            fwrite(json, 1, size > 0 ? (size_t)size : 1, file);
+        json += size > 0 ? size : 1;
+        left -= size > 0 ? (size_t)size : 1;
+    }
+    fputc('\n', file);
 }
 
 unsigned text_columns(const char *text) {

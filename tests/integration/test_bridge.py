@@ -190,6 +190,19 @@ def test_a_bridge_that_hangs(world):
     assert not pathlib.Path("/proc", pid_file.read_text(encoding="ascii").strip()).exists()
 
 
+@pytest.mark.parametrize("arguments", [["ipc", "introspect", "a.b"], ["ipc", "info"], ["ipc", "call", "a.b.C"],
+                                       ["ipc", "call", "a.b.C", "--json"]], ids=" ".join)
+def test_what_comes_cannot_steer_the_terminal(world, arguments):
+    """Nobody here knows who answers through a bridge. CSI as one character and as ESC [, a direction that turns, DEL."""
+    programs.install_programs()
+    text = "\x9b2J \x1b[2J \u202e \x7f end"
+    reply = json.dumps({"parameters": {"description": text, "product": text, "vendor": "v", "version": "1", "url": "u", "interfaces": [text]}})
+    relay = script(world, "liar", f"cat <<'END' | tr '\\n' '\\000'\n{reply}\nEND\n")
+    done = programs.run([TOOL, *arguments, "--bridge", relay])
+    assert done.returncode == 0 and "end" in done.stdout, done
+    assert not set("\x9b\x1b\u202e\x7f") & set(done.stdout + done.stderr), done
+
+
 def test_no_shell_reads_it(world):
     programs.install_programs()
     touched = pathlib.Path("/run/dt/touched")

@@ -75,11 +75,24 @@ static void test_encode_is_the_opposite(void **state) {
     }
 }
 
+static void test_deceptive(void **state) {
+    static const uint32_t deceptive[] = {
+        0x80, 0x9b, 0x9f, 0x61c, 0x200e, 0x200f, 0x2028, 0x202e, 0x2066, 0x2069, 0xfeff, 0xe0041,
+    };
+    static const uint32_t plain[] = {' ', 'a', '~', 0xa0, 0xe9, 0x2026, 0x2192, 0x4e2d, 0x1f600};
+    (void)state;
+    for (size_t i = 0; i < sizeof deceptive / sizeof deceptive[0]; i++)
+        assert_true(utf8_is_deceptive(deceptive[i]));
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        assert_false(utf8_is_deceptive(plain[i]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds_of_the_forms),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_encode_is_the_opposite),
+        cmocka_unit_test(test_deceptive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

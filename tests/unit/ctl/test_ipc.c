@@ -31,6 +31,22 @@ static void test_call_errors(void **state) {
     assert_int_equal(refused.status, CTL_REFUSED);
 }
 
+/* Escapes in JSON mean what they stand for: so nothing is lost by them. */
+static void test_json_cannot_steer_the_terminal(void **state) {
+    static const char hostile[] =
+        "{\"a\\u009b\":\"\\u001b[2J\\u007f\\u009b2J\\u202e\\udb40\\udc41 é…\"}";
+    (void)state;
+    scripted.answer = hostile;
+    struct json_object CLEANUP_JSON *meant = parsed(hostile);
+    struct result CLEANUP_RESULT json = run("ipc call io.devtrust.Device.Renew --json --socket @");
+    assert_string_equal(
+        json.out, "{\"a\\u009b\":\"\\u001b[2J\\u007f\\u009b2J\\u202e\\udb40\\udc41 é…\"}\n");
+    struct json_object CLEANUP_JSON *said = parsed(json.out);
+    assert_true(json_object_equal(said, meant));
+    struct result CLEANUP_RESULT text = run("ipc call io.devtrust.Device.Renew --socket @");
+    assert_non_null(strstr(text.out, "\"a\\u009b\": \"\\u001b[2J\\u007f\\u009b2J\\u202e"));
+}
+
 static void test_stream(void **state) {
     (void)state;
     scripted.answer = "{\"revision\":1}\n{\"revision\":2}\n";
@@ -105,8 +121,13 @@ static void test_introspect(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_call), TEST(test_call_errors), TEST(test_stream), TEST(test_oneway_does_not_wait),
-        TEST(test_info), TEST(test_introspect),
+        TEST(test_call),
+        TEST(test_call_errors),
+        TEST(test_json_cannot_steer_the_terminal),
+        TEST(test_stream),
+        TEST(test_oneway_does_not_wait),
+        TEST(test_info),
+        TEST(test_introspect),
     };
     return cmocka_run_group_tests_name("ctl ipc", tests, NULL, NULL);
 }

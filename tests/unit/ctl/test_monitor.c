@@ -109,6 +109,17 @@ static void test_json_lines(void **state) {
     assert_string_equal(scripted.parameters, "{}");
 }
 
+/* What a local user may have sent as parameters, say. */
+static void test_json_cannot_steer_the_terminal(void **state) {
+    (void)state;
+    struct ctl ctl = monitor_ctl();
+    scripted.answer =
+        "{\"events\":[{\"time_us\":1795000000391000,\"kind\":\"call\",\"method\":\"a.B\","
+        "\"parameters\":{\"x\":\"\\u009b2J\\u202e\"}}],\"lost\":0}\n";
+    struct result CLEANUP_RESULT result = run_with(&ctl, "ipc monitor --json --socket @");
+    assert_non_null(strstr(result.out, "{\"x\":\"\\u009b2J\\u202e\"}"));
+}
+
 static void test_for_people(void **state) {
     (void)state;
     struct ctl ctl = monitor_ctl();
@@ -345,6 +356,7 @@ static void test_lines_at_the_limit_and_one_past(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_json_lines),
+        TEST(test_json_cannot_steer_the_terminal),
         TEST(test_for_people),
         TEST(test_refusals),
         TEST(test_record_and_replay),
