@@ -91,6 +91,24 @@ def check_interfaces() -> None:
                 finding(f"man/io.devtrust.7 does not name the field {name} of {interface.name}")
 
 
+def signature(name: str, parameters: str, reply: str) -> str:
+    """As the manual page has it: "Renew(user?) -> (request_ids)"."""
+    def names(text: str) -> str:
+        # a member's own commas, as of an enumeration, stand in parentheses
+        return ", ".join(member + ("?" if maybe else "") for member, maybe in re.findall(r"(\w+):\s*(\?)?", text))
+    return f"{name}({names(parameters)}) -> ({names(reply)})"
+
+
+def check_signatures() -> None:
+    """The manual page has each method as it is declared."""
+    manual = page("man/io.devtrust.7")
+    for interface in sorted((ROOT / "ipc").glob("*.varlink")):
+        text = re.sub(r"#.*", "", interface.read_text(encoding="utf-8"))
+        for name, parameters, reply in re.findall(r"^method (\w+)\(([^()]*)\)\s*->\s*\(([^()]*)\)", text, re.M):
+            if signature(name, parameters, reply) not in manual:
+                finding(f"man/io.devtrust.7 does not have {signature(name, parameters, reply)} of {interface.name}")
+
+
 def check_method_table() -> None:
     rows, served = method_rows(), set()
     for interface in sorted((ROOT / "ipc").glob("io.devtrust.*.varlink")):
@@ -130,17 +148,84 @@ def check_limits() -> None:
             finding(f"docs/IPC.md, limits: not found: {row}")
 
 
+def macro(path: str, name: str) -> int:
+    """The number that a #define stands for."""
+    found = re.search(rf"^#define {name} +(?:\(\(size_t\))?(\d+(?: \* \d+)*)\)?", read(path), re.M)
+    if not found:
+        raise SystemExit(f"docs-test.py does not find {name} in {path}")
+    return math.prod(map(int, found[1].split(" * ")))
+
+
+def check_numbers() -> None:
+    """What documents say of limits that are no fields of the server's: {document: [(phrase, where the number is, its name, its unit), …]}."""
+    words = {1: "a", 10: "ten"}
+    message, turn, listener = "ipc/varlink_message.h", "ipc/varlink_turn.c", "ipc/varlink_listener.c"
+    redaction, monitor = "daemon/redaction.h", "daemon/monitor.h"
+    said = {
+        "docs/IPC.md": [
+            ("| a call | {} KiB, less per method |", message, "VARLINK_CALL_MAX", 1024),
+            ("| JSON values in a call, itself counted | {} |", message, "VARLINK_CALL_MAX_VALUES", 1),
+            ("| a reply, for our clients | {} MiB |", message, "VARLINK_REPLY_MAX", 1024 * 1024),
+            ("each {} bytes of one counting as one more", turn, "TOKEN_BYTES", 1),
+            ("take turns of {} microseconds", turn, "TURN_US", 1),
+            ("Connections are taken {} at a time", listener, "ACCEPTS_AT_ONCE", 1),
+            ("then none for {} millisecond;", listener, "MOMENT_MS", 1),
+            ("Refusals go to the log with uid and pid, {} a minute at most", "ipc/varlink_server.c", "REFUSALS_LOGGED_PER_MINUTE", 1),
+            ("{} levels,", "common/json_gate.h", "JSON_GATE_MAX_DEPTH", 1),
+            ("{} keys, integers of 64 bits", "common/json_gate.h", "JSON_GATE_MAX_KEYS", 1),
+            ("gathered for {} ms", monitor, "MONITOR_BURST_MS", 1),
+            ("At most {} streams", monitor, "MONITOR_STREAMS_MAX", 1),
+            ("for each, {} events", monitor, "MONITOR_EVENTS_MAX", 1),
+            ("events or {} KiB wait", monitor, "MONITOR_BYTES_MAX", 1024),
+            ("of a string longer than {} bytes", redaction, "REDACTION_STRING_MAX", 1),
+            ("the first {} and its length", "daemon/redaction.c", "SHOWN", 1),
+            ("{} elements of an array", redaction, "REDACTION_ELEMENTS_MAX", 1),
+            ("{} members of an object", redaction, "REDACTION_MEMBERS_MAX", 1),
+            ("members of an object, {} levels", redaction, "REDACTION_DEPTH_MAX", 1),
+            ("levels, {} KiB in all", redaction, "REDACTION_SIZE_MAX", 1024),
+            ("at most {}, and 128 KiB, in memory", "daemon/log_ring.h", "LOG_RING_ENTRIES", 1),
+            ("and {} KiB, in memory", "daemon/log_ring.h", "LOG_RING_BYTES", 1024),
+            ("lines of JSON of at most {} KiB", "ipc/ctl/recording.h", "RECORDING_LINE_MAX", 1024),
+            ("at most {} KiB ahead in each direction", "ipc/ctl/bridge.h", "BRIDGE_BUFFER_SIZE", 1024),
+            ("who did not answer within {} s", "daemon/inspections.h", "INSPECTION_DEADLINE_MS", 1000),
+            ("It comes within {} s whatever hangs", "useragent/agent_inspect.c", "ANSWER_WITHIN_MS", 1000),
+            ("PKCS#10 object of at most {} KiB", "common/x509_csr.h", "X509_CSR_MAX_SIZE", 1024)],
+        "man/io.devtrust.7": [("leaves out too; at most {}.", "daemon/log_ring.h", "LOG_RING_ENTRIES", 1)],
+        "man/devtrustctl.1": [("at most {} words", "ipc/ctl/bridge_program.h", "BRIDGE_PROGRAM_MAX_WORDS", 1)],
+    }
+    for document, rows in said.items():
+        text = page(document) if document.startswith("man/") else re.sub(r"\s+", " ", read(document))
+        for phrase, path, name, unit in rows:
+            value, rest = divmod(macro(path, name), unit)
+            if rest or not any(phrase.format(number) in text for number in (value, words.get(value))):
+                finding(f"{document} does not say that {name} is {value}: {phrase}")
+
+
 # ---- devtrustctl ----
+
+def synopsis(manual: str, command: str) -> "str | None":
+    """What a manual page's synopsis has of a command, up to the next one."""
+    part = manual.partition(" SYNOPSIS ")[2].partition(" DESCRIPTION ")[0]
+    found = re.search(rf"devtrustctl {command} (.*?)(?=devtrustctl |$)", part + " ")
+    return found[1] if found else None
+
 
 def check_commands() -> None:
     manual = page("man/devtrustctl.1")
     listed = tool("--help").split("\nOptions of every command:")[0]
     for command in re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", listed, re.M):
-        if f"devtrustctl {command} " not in manual:
+        told = synopsis(manual, command)
+        if told is None:
             finding(f"man/devtrustctl.1: no synopsis of devtrustctl {command}")
-        for option in re.findall(r"^  (--[a-z0-9-]+)", tool(*command.split(), "--help"), re.M):
-            if not has_word(manual, option):
-                finding(f"man/devtrustctl.1 does not name {option} of {command}")
+            continue
+        text = tool(*command.split(), "--help")
+        own, _, common = text.partition("\nOptions of every command:")
+        options = set(re.findall(r"^  (--[a-z0-9-]+)", own, re.M))
+        if options != set(re.findall(r"--[a-z0-9-]+", told)):
+            finding(f"man/devtrustctl.1, SYNOPSIS, has other options of {command} than its --help: {told}")
+        for option in {*options, *re.findall(r"^  (--[a-z0-9-]+)", common, re.M)}:
+            if not has_word(manual.partition(" DESCRIPTION ")[2], option):
+                finding(f"man/devtrustctl.1 does not say what {option} of {command} is")
     for status in range(6):
         if not re.search(rf" {status} [A-Za-z]", manual.partition("EXIT STATUS")[2]):
             finding(f"man/devtrustctl.1 does not say what exit status {status} means")
@@ -276,7 +361,9 @@ def main() -> int:
     check_codes("--write" in sys.argv)
     check_interfaces()
     check_method_table()
+    check_signatures()
     check_limits()
+    check_numbers()
     check_commands()
     check_ids()
     findings.extend(docs_messages.check("--write" in sys.argv, codes()))
