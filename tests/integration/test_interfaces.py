@@ -1,5 +1,7 @@
 """The interface files: what tools of the field can read, and what is served."""
 import importlib.util
+import json
+import re
 import shutil
 
 import pytest
@@ -73,3 +75,36 @@ def test_what_is_served_is_what_lies_in_the_repository(world):
         for path in FILES:
             text = connection.call("org.varlink.service.GetInterfaceDescription", {"interface": path.stem})["description"]
             assert text == path.read_text(encoding="utf-8")
+
+
+# ---- the document's examples ----
+
+def examples():
+    """(method, message) of each example session in docs/IPC.md; what it cuts by an ellipsis is left out."""
+    for block in re.findall(r"^```\n(.*?)^```", (programs.ROOT / "docs/IPC.md").read_text(encoding="utf-8"), re.M | re.S):
+        called = {}
+        for connection, arrow, text in re.findall(r"^(\d*)([→←]) (.*?)(?=^\d*[→←]|\Z)", block, re.M | re.S):
+            text = re.sub(r"\n +", "", text).partition("   ")[0]
+            message = json.loads(re.sub(r',…|"\w+":\{…\},', "", text))
+            called[connection] = message["method"] if arrow == "→" else called[connection]
+            yield called[connection], message
+
+
+def objects(value):
+    """All objects in a JSON value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects(inner)
+
+
+def test_examples_in_the_document_are_what_is_spoken(world):
+    programs.install_programs()
+    interfaces, spoken = idl.shipped(), list(examples())
+    assert {method.rpartition(".")[0] for method, _ in spoken} == {name for name in interfaces if name != "org.varlink.service"}
+    for method, message in spoken:
+        assert idl.message_faults(interfaces, method, message) == [], message
+        for found in objects(message):
+            if {"code", "text"} <= set(found):
+                reason = json.loads(programs.run([programs.RUN / "bin/devtrustctl", "explain", found["code"], "--json"]).stdout)
+                assert {name: found[name] for name in ("text", "remedy") if name in found}.items() <= reason.items(), found

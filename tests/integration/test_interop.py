@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -92,6 +93,54 @@ def test_every_reply_keeps_protocol_and_interface(world, uid):
                     reply = connection.receive()
                     assert idl.message_faults(interfaces, method, reply) == [], (method, parameters, more)
 
+
+# ---- who may call what ----
+
+REFUSALS = {"PermissionDenied", "NotManaged", "not-managed", "not-permitted"}
+LAST = (".Watch", ".Enroll", ".Remove")  # after them all is different
+
+
+def documented():
+    """{method: (who may call it, seconds until its answer or None, whether it is a stream)} as the table in docs/IPC.md has it."""
+    text = (programs.ROOT / "docs/IPC.md").read_text(encoding="utf-8").partition("\n| interface | method | who |")[2].partition("\n\n")[0]
+    found, face = {}, ""
+    for row in text.splitlines()[2:]:
+        interface, methods, who, deadline = (cell.strip() for cell in row.split("|")[1:5])
+        face = interface.strip("`") or face
+        for method in re.findall(r"`(\w+)`", methods):
+            found[f"{face}.{method}"] = who, int(deadline.removesuffix(" s")) if deadline != "–" else None, "(stream)" in methods
+    return dict(sorted(found.items(), key=lambda item: item[0].endswith(LAST)))
+
+
+def refusal(device, uid, method, stream, **more):
+    """What of REFUSALS a call meets; None: none of them."""
+    with varlink.Connection(device.socket, uid) as connection:
+        connection.send(method, {**parameters_of(method), **more}, **({"more": True} if stream else {}))
+        if stream:
+            device.call(f"{SERVICE}.GetInfo")  # something to tell
+        reply = connection.receive()
+    error = reply.get("error", "").rpartition(".")[2]
+    return next(iter({error, reply.get("parameters", {}).get("code")} & REFUSALS), None)
+
+
+def test_who_may_call_is_what_the_document_says(world):
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    table = documented()
+    assert set(table) == {f"{name}.{method}" for name, interface in idl.shipped().items() for method in interface.methods}
+    for method, (who, _, stream) in table.items():
+        kind = re.match("root|managed user|anyone", who)[0]
+        stranger = {"root": "PermissionDenied", "managed user": "NotManaged" if method.startswith(AGENT) else "not-managed"}.get(kind)
+        expected = {CAROL: stranger, ALICE: "PermissionDenied" if kind == "root" else None}
+        for uid, refused in (expected if kind == "managed user" else {**expected, 0: None}).items():  # root is no managed user
+            assert refusal(device, uid, method, stream) == refused, (method, who, uid)
+        for name, value in (("user", "bob"), ("all", True)):
+            if re.search(rf"`{name}`.* for root", who):
+                assert refusal(device, ALICE, method, stream, **{name: value}) == "not-permitted", (method, who, name)
+                assert refusal(device, 0, method, stream, **{name: value}) is None, (method, who, name)
+
+
+# ---- what is sent ----
 
 def test_what_our_clients_send_keeps_protocol_and_interface(make_world):
     """Agent and devtrustctl in all their stories. No flag is sent as false: old services take its presence for its value."""
