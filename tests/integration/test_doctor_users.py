@@ -146,9 +146,15 @@ def test_agent_away(well):
 
 
 def test_agent_hangs(well):
+    """Whoever asks it is answered, and told why there is no more; not with an error that only says that time is up."""
     well.agents["alice"].program.signal(signal.SIGSTOP)
     try:
-        look = Doctor(well, uid=ALICE)
+        with varlink.Connection(well.socket, ALICE) as certificates, varlink.Connection(well.socket, ALICE) as mending:
+            certificates.send("io.devtrust.Device.GetCertificates")
+            mending.send("io.devtrust.Device.Repair")
+            look = Doctor(well, uid=ALICE)
+            assert certificates.answer()["parameters"] == {"certificates": [], "missing": [{"user": "alice", "code": "agent-timeout"}]}
+            assert [(action["id"], action["code"]) for action in mending.answer()["parameters"]["actions"]] == [("agent", "agent-timeout")]
         assert look.failures() == [("agent", "agent-timeout")] and look.status == 1
         assert look.one("server")["result"] == "ok", "the rest is there all the same"
     finally:
