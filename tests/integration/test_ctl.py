@@ -1,8 +1,11 @@
 """devtrustctl as people and scripts use it: tables, --json, exit codes."""
 import json
+import re
 
 import pytest
-from harness import accounts, certs, programs
+from harness import accounts, certs, idl, programs
+from harness.relay import Relay
+from harness.world import POLICY_ROOT
 
 
 def test_status_for_everybody(world):
@@ -146,6 +149,31 @@ def test_ipc_call_info_introspect(world):
     assert device.ctl("ipc", "call", "io.devtrust.Device.GetStatus", "{not json").returncode == 2
     done = device.ctl("ipc", "call", "io.devtrust.Debug.GetUserMachine", '{"user": "alice"}')
     assert done.returncode == 0 and "PRIVATE" not in done.stdout
+
+
+def test_public_calls_are_all_that_it_uses(world):
+    """What it knows of a device it has been told: it opens no file of the daemon's, no policy and no home, speaks with nobody else, and calls
+    what is declared, as declared."""
+    device = world.setup("alice", device_settings={"limits": {"requests_per_hour": 100}})
+    device.wait_user("alice", state="installed")
+    relay = Relay(device)
+    trace = programs.RUN / "ctl.strace"
+    # a process that is traced cannot look for leaks
+    environment = {**programs.base_environment(), "ASAN_OPTIONS": "detect_leaks=0"}
+    for command in ("status", "cert show --all-users", "doctor --all-users", "repair --user alice", "renew --user alice", "report -", "ipc info",
+                    "ipc introspect", "ipc call io.devtrust.Device.GetStatus", "ipc top --json --count 1", "completion users", "completion methods",
+                    "remove"):
+        programs.run(["strace", "-f", "-qq", "-e", "trace=file,connect", "-o", trace, programs.RUN / "bin/devtrustctl", *command.split(),
+                      "--socket", relay.path], environment=environment)
+        traced = trace.read_text(encoding="utf-8", errors="replace")
+        assert set(re.findall(r'sun_path="([^"]+)"', traced)) - {"/var/run/nscd/socket"} == {str(relay.path)}, command
+        for place in (device.state_dir, POLICY_ROOT, accounts.home("alice")):
+            assert str(place) not in traced, (command, place)
+    interfaces, calls = idl.shipped(), [entry for entry in relay.log() if entry["kind"] == "call" and entry["uid"] == 0]
+    assert {"Diagnose", "Repair", "Renew", "Remove", "GetLog", "GetStatistics"} <= {entry["method"].rpartition(".")[2] for entry in calls}
+    for entry in calls:
+        assert idl.message_faults(interfaces, entry["method"], entry["message"]) == [], entry
+    relay.end()
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["status", "extra"], ["cert"], ["cert", "show", "--user"], ["enroll"],
