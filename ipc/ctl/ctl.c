@@ -37,23 +37,33 @@ static int fail_as_json(
     return 0;
 }
 
+/* A person gets lines that fit, a log one line as it is. */
+static void say(const struct ctl *ctl, const char *line) {
+    if (ctl->err_is_screen)
+        text_column(ctl, ctl->err, 0, 0, line, TEXT_PLAIN);
+    else
+        fprintf(ctl->err, "%s\n", line);
+}
+
 int ctl_fail_with(
     struct ctl *ctl, int status, const char *code, const char *text, const char *detail,
     const char *remedy) {
     if (ctl->json && fail_as_json(ctl, code, text, detail, remedy) == 0)
         return status;
     char safe_text[TEXT_SAFE_SIZE], safe_detail[TEXT_SAFE_SIZE], safe_remedy[TEXT_SAFE_SIZE];
+    char line[2 * TEXT_SAFE_SIZE + 64];
     bool has_detail = detail && *detail;
     bool is_sentence = *text && text[strlen(text) - 1] == '.'; /* the detail stands after it */
-    fprintf(
-        ctl->err, "devtrustctl%s%s: %s%s%s%s\n", ctl->command ? " " : "",
+    snprintf(
+        line, sizeof line, "devtrustctl%s%s: %s%s%s%s", ctl->command ? " " : "",
         ctl->command ? ctl->command : "", text_safe(text, safe_text),
         !has_detail   ? ""
         : is_sentence ? " ("
                       : " ",
         text_safe(detail, safe_detail), has_detail && is_sentence ? ")" : "");
+    say(ctl, line);
     if (remedy && *remedy)
-        fprintf(ctl->err, "%s\n", text_safe(remedy, safe_remedy));
+        say(ctl, text_safe(remedy, safe_remedy));
     return status;
 }
 

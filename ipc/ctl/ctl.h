@@ -29,9 +29,10 @@ enum ctl_exit {
 /* Everything outside the process that commands depend on. */
 struct ctl {
     FILE *in, *out, *err;
-    bool colour;      /* of `out` */
-    bool unicode;     /* `out` shows more than ASCII */
-    uid_t daemon_uid; /* whose socket is trusted: 0 but in tests */
+    bool colour;        /* of `out` */
+    bool err_is_screen; /* a terminal, on which lines are to fit */
+    bool unicode;       /* `out` shows more than ASCII */
+    uid_t daemon_uid;   /* whose socket is trusted: 0 but in tests */
     uid_t own_uid;
     int (*console_user)(uid_t *ret); /* 0, -ENODATA: nobody; a negative errno */
     int64_t (*now)(void);            /* seconds since 1970 */

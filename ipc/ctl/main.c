@@ -31,6 +31,7 @@ int main(int argc, char **argv) {
         .out = stdout,
         .err = stderr,
         .colour = wants_colour(),
+        .err_is_screen = isatty(STDERR_FILENO) == 1,
         .unicode = shows_unicode(),
         .daemon_uid = 0,
         .own_uid = geteuid(),

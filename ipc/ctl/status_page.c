@@ -39,13 +39,16 @@ static int fill(struct ctl *ctl, struct person *person) {
     char CLEANUP_FREE *said = NULL;
     size_t size;
     FILE *err = ctl->err, *memory = open_memstream(&said, &size);
+    bool err_is_screen = ctl->err_is_screen;
     if (!memory)
         return -ENOMEM;
     ctl->err = memory;
+    ctl->err_is_screen = false;
     int status = ctl_call(ctl, "io.devtrust.Device.GetStatus", NULL, &answer);
     if (status == CTL_GOOD && person_fill_answer(person, ctl, answer, &status) < 0)
         status = ctl_fail(ctl, REASON_OTHER);
     ctl->err = err;
+    ctl->err_is_screen = err_is_screen;
     if (fclose(memory) != 0 || !said)
         return -ENOMEM;
     if (!*person->headline)
@@ -87,9 +90,9 @@ static int write_page(const struct ctl *ctl, const struct person *person, char p
 int ctl_status_page(struct ctl *ctl) {
     char path[PATH_SIZE];
     if (ctl->own_uid == 0)
-        return ctl_usage(ctl, "--page is for the person who is signed in, not for root", NULL);
+        return ctl_usage(ctl, "--page is for the person who is signed in, not for root.", NULL);
     if (ctl->json)
-        return ctl_usage(ctl, "--page and --json exclude each other", NULL);
+        return ctl_usage(ctl, "--page and --json exclude each other.", NULL);
     struct person CLEANUP_FREE *person = person_new();
     int status = person ? fill(ctl, person) : -ENOMEM;
     if (status < 0)

@@ -247,6 +247,29 @@ static void test_errors_of_the_daemon(void **state) {
     }
 }
 
+static void test_what_goes_wrong_fits_the_screen(void **state) {
+    struct ctl ctl = scripted_ctl;
+    (void)state;
+    ctl.daemon_uid = geteuid();
+    ctl.err_is_screen = true;
+    scripted.error = "io.devtrust.Device.Failed";
+    scripted.answer =
+        "{\"code\":\"server-tls\",\"text\":\"The server's TLS certificate does not verify: "
+        "another CA, another name, or expired.\",\"remedy\":\"Check the URL; with a private CA "
+        "pass its pin (devtrust-server status prints it) as --ca-pin.\"}";
+    struct result CLEANUP_RESULT failed = run_with(&ctl, "renew --socket @");
+    assert_string_equal(
+        failed.err,
+        "devtrustctl renew: The server's TLS certificate does not verify: another CA,\n"
+        "another name, or expired.\n"
+        "Check the URL; with a private CA pass its pin (devtrust-server status prints it)\n"
+        "as --ca-pin.\n");
+    struct result CLEANUP_RESULT usage = run_with(&ctl, "ipc");
+    assert_fits(usage.err);
+    struct result CLEANUP_RESULT logged = run("ipc"); /* on two lines, whatever their length */
+    assert_string_equal(strchr(strchr(logged.err, '\n') + 1, '\n'), "\n");
+}
+
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, scripted_setup, scripted_teardown)
 
 int main(void) {
@@ -262,6 +285,7 @@ int main(void) {
         TEST(test_daemon_that_is_not_root),
         TEST(test_no_answer_in_time),
         TEST(test_errors_of_the_daemon),
+        TEST(test_what_goes_wrong_fits_the_screen),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }
