@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -265,6 +266,35 @@ static int take_people_out(struct report *report) {
 
 /* ---- where it goes ---- */
 
+/* What Ctrl-C would leave behind: empty, and in the way of the next try. */
+static const char *unfinished;
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+static void take_back(int number) {
+    if (unfinished)
+        (void)unlink(unfinished);
+    (void)raise(number); /* once more, and by now without this */
+}
+
+/* Returns the descriptor, or -1 with errno. No signal comes between the file and the note of it. */
+static int open_unfinished(const char *path) {
+    const struct sigaction action = {.sa_handler = take_back, .sa_flags = SA_RESETHAND};
+    struct sigaction before;
+    sigset_t ending, usual;
+    sigemptyset(&ending);
+    for (size_t i = 0; i < ARRAY_LENGTH(ending_signals); i++)
+        sigaddset(&ending, ending_signals[i]);
+    sigprocmask(SIG_BLOCK, &ending, &usual);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), error = errno;
+    unfinished = fd >= 0 ? path : NULL;
+    for (size_t i = 0; fd >= 0 && i < ARRAY_LENGTH(ending_signals); i++)
+        if (sigaction(ending_signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            (void)sigaction(ending_signals[i], &action, NULL); /* nohup(1) has one ignored */
+    sigprocmask(SIG_SETMASK, &usual, NULL);
+    errno = error;
+    return fd;
+}
+
 static int write_all(int fd, const char *text, size_t size) {
     while (size > 0) {
         ssize_t n = write(fd, text, size);
@@ -284,6 +314,7 @@ static int write_file(const char *path, int fd, const char *text, size_t size) {
         r = -errno;
     if (r < 0)
         (void)unlink(path); /* half a report is none */
+    unfinished = NULL;
     return r;
 }
 
@@ -361,7 +392,7 @@ static int finish(const struct report *report, const char *path, int fd) {
 
 /* The file is made first: nothing is asked for in vain. */
 static int open_file(struct ctl *ctl, const char *path, int *ret) {
-    *ret = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    *ret = open_unfinished(path);
     if (*ret >= 0)
         return CTL_GOOD;
     if (errno == EEXIST || errno == ELOOP)
@@ -387,5 +418,6 @@ int ctl_report(struct ctl *ctl, const struct ctl_arguments *arguments) {
         return finish(&report, path, fd);
     if (fd >= 0)
         (void)unlink(path);
+    unfinished = NULL;
     return r == -ENOMEM ? ctl_fail(ctl, REASON_NO_MEMORY) : CTL_NO;
 }

@@ -449,6 +449,25 @@ def test_report_without_a_daemon(well):
     path.unlink()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_report_that_is_interrupted(well, number):
+    """While the daemon is asked: nothing is left that would stand in the way of the next one."""
+    path = programs.RUN / "ticket.json"
+    path.unlink(missing_ok=True)
+    well.program.signal(signal.SIGSTOP)
+    try:
+        report = programs.Program("report", [programs.RUN / "bin/devtrustctl", "report", path, "--socket", well.socket]).start()
+        waiting.until(path.exists, "it has begun", alive=report.check_alive)
+        report.expected_end = True
+        report.signal(number)
+        assert report.process.wait(waiting.PATIENCE) == -number
+        assert not path.exists()
+    finally:
+        well.program.signal(signal.SIGCONT)
+    assert well.ctl("report", str(path)).returncode == 0 and read(path)["format"] == "devtrust-report"
+    path.unlink()
+
+
 def test_report_with_mail_addresses_for_names(world):
     """People at the server are often known by their addresses."""
     device = world.setup(device_settings=ROOM)
