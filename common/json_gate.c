@@ -30,7 +30,6 @@ struct gate {
     bool string_is_escaped, number_is_integer; /* of the latest of either */
     int64_t number;
     bool keys_escaped; /* some key of the text so far has an escape in it */
-    size_t keys_seen;  /* in the whole text */
     size_t keys_open;  /* in the objects that are still open: a stack */
     char *scratch; /* room for what json-c wants with a NUL behind it; `few` while that will do */
     size_t scratch_size;
@@ -184,7 +183,7 @@ static int check_duplicates(struct gate *gate, size_t first_key) {
 
 /* Returns 0, or 1 where there are escapes in it. */
 static int take_key(struct gate *gate, struct json_string *ret) {
-    if (!at(gate, '"') || gate->keys_seen == JSON_GATE_MAX_KEYS)
+    if (!at(gate, '"') || gate->keys_open == JSON_GATE_MAX_KEYS)
         return -EBADMSG;
     ret->start = ++gate->next;
     int escaped = json_string_check(&gate->next, gate->end);
@@ -192,7 +191,6 @@ static int take_key(struct gate *gate, struct json_string *ret) {
         return escaped;
     ret->end = gate->next - 1;
     gate->keys[gate->keys_open++] = *ret;
-    gate->keys_seen++;
     skip_space(gate);
     return take(gate, ':') ? escaped : -EBADMSG;
 }
@@ -395,7 +393,7 @@ static void gate_init(
     gate->builds = builds;
     gate->member = NULL;
     gate->keys_escaped = false;
-    gate->keys_seen = gate->keys_open = 0;
+    gate->keys_open = 0;
     gate->scratch = gate->few;
     gate->scratch_size = sizeof(gate->few);
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define JSON_GATE_MAX_DEPTH 16
-#define JSON_GATE_MAX_KEYS 8192 /* in all objects of one text together */
+#define JSON_GATE_MAX_KEYS 8192 /* of one object, with those before it of the objects around it */
 
 /** Checks `size` bytes only. Returns 0 or -EBADMSG; the offset of the first offence in *ret_offset
  * if not NULL. */

@@ -12,7 +12,7 @@
 struct json_text {
     char *data;
     size_t size, capacity;
-    unsigned keys; /* written so far: whoever reads it accepts JSON_GATE_MAX_KEYS */
+    unsigned keys; /* written so far */
     bool full;
     bool comma; /* the next key or element needs one before it */
 };

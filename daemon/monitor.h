@@ -8,7 +8,7 @@
 #include <uv.h>
 
 #define MONITOR_STREAMS_MAX 8
-/* What waits for one stream at most. A reader's gate takes JSON_GATE_MAX_KEYS keys in one reply. */
+/* What waits for one stream at most. The gate of older readers takes 8192 keys in one reply. */
 #define MONITOR_EVENTS_MAX 512
 #define MONITOR_BYTES_MAX ((size_t)256 * 1024)
 #define MONITOR_KEYS_MAX 8000

@@ -172,7 +172,7 @@ def check_numbers() -> None:
             ("then none for {} millisecond;", listener, "MOMENT_MS", 1),
             ("Refusals go to the log with uid and pid, {} a minute at most", "ipc/varlink_server.c", "REFUSALS_LOGGED_PER_MINUTE", 1),
             ("{} levels,", "common/json_gate.h", "JSON_GATE_MAX_DEPTH", 1),
-            ("{} keys, integers of 64 bits", "common/json_gate.h", "JSON_GATE_MAX_KEYS", 1),
+            ("{} keys of one object", "common/json_gate.h", "JSON_GATE_MAX_KEYS", 1),
             ("gathered for {} ms", monitor, "MONITOR_BURST_MS", 1),
             ("At most {} streams", monitor, "MONITOR_STREAMS_MAX", 1),
             ("for each, {} events", monitor, "MONITOR_EVENTS_MAX", 1),

@@ -174,9 +174,35 @@ static void test_keys(void **state) {
     assert_int_equal(check_keys(JSON_GATE_MAX_KEYS + 1, false, false), -EBADMSG);
     assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, true, false), -EBADMSG);
     assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, false, true), 0);
-    assert_int_equal(
-        check_keys(JSON_GATE_MAX_KEYS + 1, false, true), -EBADMSG);  /* all objects count */
+    assert_int_equal(check_keys(2 * JSON_GATE_MAX_KEYS, false, true), 0);
+    assert_int_equal(check_keys(2 * JSON_GATE_MAX_KEYS + 2, false, true), -EBADMSG);
     assert_int_equal(check_keys(JSON_GATE_MAX_KEYS, true, true), 0); /* twice, but in two objects */
+}
+
+/* An object of `count` keys, the last of which holds an object of `inner`. */
+static int check_nested_keys(int count, int inner) {
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT(1 << 20);
+    char member[64];
+    assert_int_equal(buffer_append_string(&text, "{"), 0);
+    for (int i = 1; i < count; i++) {
+        snprintf(member, sizeof(member), "\"k%d\":0,", i);
+        assert_int_equal(buffer_append_string(&text, member), 0);
+    }
+    assert_int_equal(buffer_append_string(&text, "\"last\":{"), 0);
+    for (int i = 0; i < inner; i++) {
+        snprintf(member, sizeof(member), "%s\"k%d\":0", i > 0 ? "," : "", i);
+        assert_int_equal(buffer_append_string(&text, member), 0);
+    }
+    assert_int_equal(buffer_append_string(&text, "}}"), 0);
+    return check_exact((char *)text.data, text.size, NULL);
+}
+
+/* What is kept is bounded, not what has passed: an answer may be long. */
+static void test_keys_of_nested_objects(void **state) {
+    (void)state;
+    assert_int_equal(check_nested_keys(JSON_GATE_MAX_KEYS - 10, 10), 0);
+    assert_int_equal(check_nested_keys(JSON_GATE_MAX_KEYS - 10, 11), -EBADMSG);
+    assert_int_equal(check_nested_keys(JSON_GATE_MAX_KEYS, 0), 0);
 }
 
 /* Each spelling of one character is the same key. */
@@ -398,6 +424,7 @@ int main(void) {
         cmocka_unit_test(test_offsets),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_keys_of_nested_objects),
         cmocka_unit_test(test_keys_by_meaning),
         cmocka_unit_test(test_numbers_at_the_edge),
         cmocka_unit_test(test_parse_gives_the_value),

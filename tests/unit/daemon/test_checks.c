@@ -103,6 +103,20 @@ static void a_full_list_keeps_what_is_not_well(void **state) {
     assert_int_equal(checks.left_out, 0);
 }
 
+/* As many as the shortest checks can be: a few hundred users' */
+static void a_full_list_is_read_by_the_tool(void **state) {
+    const struct check check = {.id = "store-key", .user = "u", .subject = "/s", .text = "Good."};
+    struct checks checks = {0};
+    (void)state;
+    while (checks.left_out == 0)
+        checks_add(&checks, &check);
+    CLEANUP_JSON struct json_object *array = checks_take(&checks);
+    assert_true(json_object_array_length(array) > 4000);
+    size_t size = 0;
+    const char *text = json_object_to_json_string_length(array, JSON_C_TO_STRING_PLAIN, &size);
+    assert_int_equal(json_gate_check(text, size, NULL), 0);
+}
+
 static void results_have_names(void **state) {
     (void)state;
     for (enum check_result i = CHECK_OK; i <= CHECK_NOT_APPLICABLE; i++)
@@ -118,6 +132,7 @@ int main(void) {
         cmocka_unit_test(foreign_text_is_escaped),
         cmocka_unit_test(an_empty_list_is_an_empty_array),
         cmocka_unit_test(a_full_list_keeps_what_is_not_well),
+        cmocka_unit_test(a_full_list_is_read_by_the_tool),
         cmocka_unit_test(results_have_names),
     };
     return cmocka_run_group_tests_name("checks", tests, NULL, NULL);
