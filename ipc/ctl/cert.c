@@ -78,8 +78,8 @@ static void print_store(const struct ctl *ctl, const char *label, struct json_ob
     text_paragraph(ctl, ctl->out, label, LABEL, text, TEXT_PLAIN);
     if (!store.ok)
         text_paragraph(
-            ctl, ctl->out, "", LABEL,
-            reason_text(reason_from_code(store.code ? store.code : "store-error")), TEXT_BAD);
+            ctl, ctl->out, "", LABEL, text_reason(store.code ? store.code : "store-error", text),
+            TEXT_BAD);
 }
 
 static void print_names(const struct ctl *ctl, X509 *certificate) {
@@ -150,12 +150,13 @@ static int show_missing(struct ctl *ctl, struct json_object *object) {
     struct missing missing = {0};
     if (read_object(object, missing_table, ARRAY_LENGTH(missing_table), &missing) < 0)
         return ctl_fail(ctl, REASON_OTHER);
-    enum reason reason = reason_from_code(missing.code);
+    char text[TEXT_SAFE_SIZE];
     if (ctl->json)
         return CTL_NO;
     text_paragraph(ctl, ctl->err, "", 0, missing.user, TEXT_PLAIN);
-    text_paragraph(ctl, ctl->err, "  missing", LABEL, reason_text(reason), TEXT_PLAIN);
-    text_paragraph(ctl, ctl->err, "", LABEL, reason_remedy(reason), TEXT_PLAIN);
+    text_paragraph(ctl, ctl->err, "  missing", LABEL, text_reason(missing.code, text), TEXT_PLAIN);
+    text_paragraph(
+        ctl, ctl->err, "", LABEL, reason_remedy(reason_from_code(missing.code)), TEXT_PLAIN);
     return CTL_NO;
 }
 

@@ -45,22 +45,35 @@ static void say(const struct ctl *ctl, const char *line) {
         fprintf(ctl->err, "%s\n", line);
 }
 
+/* " [no-agent]", for whoever is asked for help; empty where it would say no more than the text. */
+static void shown_code(const char *code, char ret[TEXT_SAFE_SIZE]) {
+    static const enum reason plain[] = {REASON_USAGE, REASON_OTHER};
+    char safe[TEXT_SAFE_SIZE];
+    for (size_t i = 0; i < ARRAY_LENGTH(plain); i++)
+        if (strcmp(code, reason_code(plain[i])) == 0)
+            code = "";
+    snprintf(
+        ret, TEXT_SAFE_SIZE, "%s%.64s%s", *code ? " [" : "", text_safe(code, safe),
+        *code ? "]" : "");
+}
+
 int ctl_fail_with(
     struct ctl *ctl, int status, const char *code, const char *text, const char *detail,
     const char *remedy) {
     if (ctl->json && fail_as_json(ctl, code, text, detail, remedy) == 0)
         return status;
     char safe_text[TEXT_SAFE_SIZE], safe_detail[TEXT_SAFE_SIZE], safe_remedy[TEXT_SAFE_SIZE];
-    char line[2 * TEXT_SAFE_SIZE + 64];
+    char brackets[TEXT_SAFE_SIZE], line[3 * TEXT_SAFE_SIZE + 64];
+    shown_code(code, brackets);
     bool has_detail = detail && *detail;
     bool is_sentence = *text && text[strlen(text) - 1] == '.'; /* the detail stands after it */
     snprintf(
-        line, sizeof line, "devtrustctl%s%s: %s%s%s%s", ctl->command ? " " : "",
+        line, sizeof line, "devtrustctl%s%s: %s%s%s%s%s", ctl->command ? " " : "",
         ctl->command ? ctl->command : "", text_safe(text, safe_text),
         !has_detail   ? ""
         : is_sentence ? " ("
                       : " ",
-        text_safe(detail, safe_detail), has_detail && is_sentence ? ")" : "");
+        text_safe(detail, safe_detail), has_detail && is_sentence ? ")" : "", brackets);
     say(ctl, line);
     if (remedy && *remedy)
         say(ctl, text_safe(remedy, safe_remedy));

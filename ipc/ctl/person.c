@@ -237,10 +237,11 @@ static void add_store(
             add(person, PERSON_BROWSERS, "", colour, "%s: %s", name, held);
         return;
     }
-    enum reason reason = reason_from_code(store->code ? store->code : "store-error");
-    add(person, PERSON_BROWSERS, "", TEXT_BAD, "%s: not installed. %s [%s]", name,
-        reason_text(reason), reason_code(reason));
-    add_step(person, name, reason_remedy(reason));
+    const char *code = store->code ? store->code : "store-error";
+    char text[TEXT_SAFE_SIZE];
+    add(person, PERSON_BROWSERS, "", TEXT_BAD, "%s: not installed. %s", name,
+        text_reason(code, text));
+    add_step(person, name, reason_remedy(reason_from_code(code)));
 }
 
 /* A browser whose policy is not in order asks which certificate to present. */

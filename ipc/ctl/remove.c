@@ -128,10 +128,12 @@ static int outcome_add(struct json_object *outcomes, const struct left *left, en
 }
 
 static void outcome_print(struct ctl *ctl, const struct left *left, enum reason reason) {
+    char text[TEXT_SAFE_SIZE];
     if (ctl->json)
         return;
     text_paragraph(
-        ctl, ctl->out, left->name, 16, reason == REASON_NONE ? "removed" : reason_text(reason),
+        ctl, ctl->out, left->name, 16,
+        reason == REASON_NONE ? "removed" : text_reason(reason_code(reason), text),
         reason == REASON_NONE ? TEXT_GOOD : TEXT_BAD);
     if (reason != REASON_NONE)
         text_paragraph(ctl, ctl->out, "", 16, reason_remedy(reason), TEXT_PLAIN);

@@ -172,10 +172,11 @@ static void store_print(
     const struct ctl *ctl, const char *label, const struct status_store *store) {
     if (store->ok)
         return;
-    enum reason reason = reason_from_code(store->code ? store->code : "store-error");
+    const char *code = store->code ? store->code : "store-error";
+    char text[TEXT_SAFE_SIZE];
     line(ctl, label, store->path, TEXT_WARN);
-    line(ctl, "", reason_text(reason), TEXT_BAD);
-    line(ctl, "", reason_remedy(reason), TEXT_PLAIN);
+    line(ctl, "", text_reason(code, text), TEXT_BAD);
+    line(ctl, "", reason_remedy(reason_from_code(code)), TEXT_PLAIN);
 }
 
 /* Only what needs a word: trouble, an agent that is away, a store that is not well, a retry. */

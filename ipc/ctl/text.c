@@ -63,6 +63,11 @@ const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]) {
     return ret;
 }
 
+const char *text_reason(const char *code, char ret[TEXT_SAFE_SIZE]) {
+    snprintf(ret, TEXT_SAFE_SIZE, "%s [%.64s]", reason_text(reason_from_code(code)), code);
+    return ret;
+}
+
 /* RFC 8259, section 7: beyond U+FFFF it takes two. */
 static void print_escape(FILE *file, uint32_t code) {
     if (code > 0xffff) {

@@ -19,6 +19,10 @@ const char *text_time_and_distance(int64_t seconds, int64_t now, char ret[2 * TE
 #define TEXT_SAFE_SIZE 4096
 const char *text_safe(const char *text, char ret[TEXT_SAFE_SIZE]);
 
+/** "No agent of this user is attached. [no-agent]": what a code means, and the code, whether this
+ * version knows it or not. */
+const char *text_reason(const char *code, char ret[TEXT_SAFE_SIZE]);
+
 /** Prints the text of a JSON value and ends the line: what text_safe() would escape stands as
  * \uXXXX in it, which means the same to whoever reads the JSON, and nothing to a terminal. */
 void text_json(FILE *file, const char *json);

@@ -114,7 +114,7 @@ static void test_none(void **state) {
     assert_int_equal(none.status, CTL_NO);
     assert_string_equal(none.out, "");
     assert_string_equal(
-        none.err, "devtrustctl cert show: There is no certificate of ours.\n"
+        none.err, "devtrustctl cert show: There is no certificate of ours. [no-certificate]\n"
                   "Run: devtrustctl repair.\n");
     struct result CLEANUP_RESULT json = run("cert show --json --socket @");
     assert_int_equal(json.status, CTL_NO);
@@ -132,8 +132,11 @@ static void test_all_users_and_who_is_missing(void **state) {
     assert_non_null(strstr(result.out, "nssdb (nss_chromium)\n\nbob\n"));
     assert_string_equal(
         result.err, "carol\n"
-                    "  missing     No agent of this user is attached.\n"
+                    "  missing     No agent of this user is attached. [no-agent]\n"
                     "              The user signs in, or starts devtrust-agent.\n");
+    answer_with(NULL, NULL, "{\"user\":\"carol\",\"code\":\"moon-phase\"}"); /* a newer daemon's */
+    struct result CLEANUP_RESULT newer = run("cert show --all-users --socket @");
+    assert_non_null(strstr(newer.err, " does not know. [moon-phase]\n"));
     answer_with(certificate("alice", good_der, true), certificate("bob", good_der, true), NULL);
     struct result CLEANUP_RESULT good = run("cert show --all-users --socket @");
     assert_int_equal(good.status, 0);

@@ -179,7 +179,7 @@ static void test_no_daemon(void **state) {
     assert_int_equal(text.status, CTL_UNREACHABLE);
     assert_string_equal(text.out, "");
     assert_string_equal(
-        text.err, "devtrustctl status: devtrustd cannot be reached.\n"
+        text.err, "devtrustctl status: devtrustd cannot be reached. [daemon-unreachable]\n"
                   "Start it: systemctl start devtrustd.\n");
     struct result CLEANUP_RESULT json = run("status --socket=/nonexistent/socket --json");
     assert_int_equal(json.status, CTL_UNREACHABLE);
@@ -216,24 +216,24 @@ static void test_errors_of_the_daemon(void **state) {
     } cases[] = {
         {"io.devtrust.Device.Failed",
          "{\"code\":\"token-refused\",\"text\":\"No.\",\"remedy\":\"Ask.\"}", CTL_REFUSED,
-         "devtrustctl renew: No.\nAsk.\n"},
+         "devtrustctl renew: No. [token-refused]\nAsk.\n"},
         {"io.devtrust.Device.Failed",
          "{\"code\":\"not-managed\",\"text\":\"Not.\",\"remedy\":\"\"}", CTL_NO,
-         "devtrustctl renew: Not.\n"},
+         "devtrustctl renew: Not. [not-managed]\n"},
         {"io.devtrust.Device.Failed",
          "{\"code\":\"of-the-future\",\"text\":\"T\",\"remedy\":\"R\"}", CTL_NO,
-         "devtrustctl renew: T\nR\n"},
+         "devtrustctl renew: T [of-the-future]\nR\n"},
         {"io.devtrust.Device.Failed", "{\"code\":7}", CTL_NO, "does not know"},
         {"org.varlink.service.PermissionDenied", NULL, CTL_NOT_PERMITTED, "This needs root."},
         {"org.varlink.service.InvalidParameter", "{\"parameter\":\"user\"}", CTL_USAGE,
          "does not accept this: user"},
         {"org.varlink.service.MethodNotFound", "{\"method\":\"a.b.C\"}", CTL_NO,
-         "does not know the method a.b.C"},
+         "does not know the method a.b.C\nInstall "},
         {"io.devtrust.Local.Timeout", "{\"deadline_ms\":5}", CTL_NO, "did not finish in its time"},
         {"io.devtrust.Agent.NotManaged", NULL, CTL_NO, "the error io.devtrust.Agent.NotManaged"},
         {"io.devtrust.Device.Failed",
          "{\"code\":\"storage\",\"text\":\"a\\u001b[31mb\\u202ec\",\"remedy\":\"\"}", CTL_NO,
-         "a\\x1b[31mb\\u{202e}c"},
+         "a\\x1b[31mb\\u{202e}c [storage]\n"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -261,7 +261,7 @@ static void test_what_goes_wrong_fits_the_screen(void **state) {
     assert_string_equal(
         failed.err,
         "devtrustctl renew: The server's TLS certificate does not verify: another CA,\n"
-        "another name, or expired.\n"
+        "another name, or expired. [server-tls]\n"
         "Check the URL; with a private CA pass its pin (devtrust-server status prints it)\n"
         "as --ca-pin.\n");
     struct result CLEANUP_RESULT usage = run_with(&ctl, "ipc");

@@ -124,7 +124,8 @@ static void test_a_refused_token_is_not_repeated_in_the_output(void **state) {
     struct result CLEANUP_RESULT result = enroll("");
     assert_int_equal(result.status, CTL_REFUSED);
     assert_string_equal(
-        result.err, "devtrustctl enroll: The server does not accept it.\nMake a new one.\n");
+        result.err,
+        "devtrustctl enroll: The server does not accept it. [token-refused]\nMake a new one.\n");
     assert_null(strstr(result.err, "secret"));
 }
 

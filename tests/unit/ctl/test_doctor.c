@@ -210,7 +210,8 @@ static void test_refusals(void **state) {
     struct result CLEANUP_RESULT result = run("doctor --user bob --socket @");
     assert_int_equal(result.status, CTL_NOT_PERMITTED);
     assert_string_equal(result.out, "");
-    assert_string_equal(result.err, "devtrustctl doctor: This needs root.\nRun it with sudo.\n");
+    assert_string_equal(
+        result.err, "devtrustctl doctor: This needs root. [not-permitted]\nRun it with sudo.\n");
 }
 
 /* A daemon that knows no doctor: what can be seen without it is shown. */

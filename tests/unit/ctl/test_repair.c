@@ -128,7 +128,8 @@ static void test_refusals_and_other_shapes(void **state) {
         "{\"code\":\"no-such-user\",\"text\":\"Nobody.\",\"remedy\":\"Run: devtrustctl status.\"}",
         WELL, " --user nobody");
     assert_int_equal(refused.status, CTL_NO);
-    assert_string_equal(refused.err, "devtrustctl repair: Nobody.\nRun: devtrustctl status.\n");
+    assert_string_equal(
+        refused.err, "devtrustctl repair: Nobody. [no-such-user]\nRun: devtrustctl status.\n");
     struct result CLEANUP_RESULT away = run("repair --socket /nowhere/at/all");
     assert_int_equal(away.status, CTL_UNREACHABLE);
 }

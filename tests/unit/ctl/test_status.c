@@ -165,6 +165,7 @@ static void test_a_store_and_a_policy_that_are_not_well(void **state) {
         result.out,
         "alice         /home/alice/.pki/nssdb\n"
         "              The store is locked with a master password; it was left as it is.\n"
+        "              [store-password]\n"
         "              Remove the master password of this certificate database; then run:\n"
         "              devtrustctl repair.\n"));
     assert_int_equal(result.status, 0);
