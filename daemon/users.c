@@ -258,13 +258,20 @@ static void looked_up(enum user_lookup_result result, uid_t uid, void *userdata)
     user_advance(user);
 }
 
+static const char *account_name(const struct user *user) {
+    return user->listed ? user->listed_name : user->record.name;
+}
+
+static bool has_account(const struct user *user) {
+    return account_name(user)[0] && user->problem == REASON_NONE;
+}
+
 static void start_lookup(struct users *users, struct user *user) {
-    const char *name = user->listed ? user->listed_name : user->record.name;
-    if (user->lookup || !name[0] || user->problem != REASON_NONE)
-        return;
     user->lookup_retry_at = 0;
+    if (user->lookup || !has_account(user))
+        return;
     int r = user_lookup_start(
-        users->options.loop, users->options.database, name, users->options.min_uid,
+        users->options.loop, users->options.database, account_name(user), users->options.min_uid,
         users->options.lookup_deadline_ms, looked_up, user, &user->lookup);
     if (r < 0)
         user->lookup_retry_at = now_s(users) + LOOKUP_RETRY_BASE_MS / 1000;
@@ -278,7 +285,7 @@ static void look_again(struct users *users, struct user *user) {
         user->lookup_again = true;
     else if (user->account == ACCOUNT_FOUND || !rests)
         start_lookup(users, user);
-    else
+    else if (has_account(user))
         user->lookup_retry_at = now_s(users) + LOOKUP_REST_S;
 }
 

@@ -861,6 +861,22 @@ static void what_changes_during_a_look_up_is_looked_at_after_it(void **unused) {
     assert_int_equal(users_next_due(world.users), virtual_now + 1);
 }
 
+/* Who is held, and is no more assigned, has no name that could be looked up. */
+static void nobody_is_looked_up_without_a_name(void **unused) {
+    (void)unused;
+    world_lookup_error = -EIO;
+    world_assign(0, "u1", "alice");
+    world_say();
+    assert_int_equal(user_hold(users_get(world.users, 0), true), 0);
+    assert_true(users_next_due(world.users) < virtual_now + 3600); /* once more, later */
+    world.state.user_count = 0;
+    world_say();
+    assert_int_equal(users_count(world.users), 1);
+    assert_int_equal(users_next_due(world.users), INT64_MAX);
+    world_attach(1005);
+    assert_int_equal(users_next_due(world.users), INT64_MAX);
+}
+
 static bool tells_expiry(void) {
     struct json_object *snapshot CLEANUP_JSON = user_view_snapshot(world_user(1000));
     struct json_object *expiry = NULL;
@@ -944,6 +960,7 @@ int main(void) {
         TEST(accounts_are_looked_up_when_they_may_have_changed),
         TEST(nobody_can_cause_look_ups_without_end),
         TEST(what_changes_during_a_look_up_is_looked_at_after_it),
+        TEST(nobody_is_looked_up_without_a_name),
         TEST(an_agent_is_told_that_its_certificate_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
