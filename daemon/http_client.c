@@ -153,12 +153,13 @@ static int64_t network_age_s(const struct http_client *client) {
 }
 
 /* An idle connection that was last used on the network before this one would swallow a request
- * until its deadline. libcurl counts whole seconds: until there are some, it opens a fresh one. */
+ * until its deadline. libcurl cuts the time to whole seconds, and keeps what has been idle for just
+ * as many as the limit: so one less. Until there are some, it opens a fresh one. */
 static long idle_limit_s(const struct http_client *client) {
-    int64_t age_s = network_age_s(client);
-    if (age_s < 1)
+    int64_t limit_s = network_age_s(client) - 1;
+    if (limit_s < 1)
         return 1;
-    return age_s < IDLE_CONNECTION_S ? (long)age_s : IDLE_CONNECTION_S;
+    return limit_s < IDLE_CONNECTION_S ? (long)limit_s : IDLE_CONNECTION_S;
 }
 
 int http_client_prepare(struct http_client *client, CURL *easy) {

@@ -254,6 +254,35 @@ static void connection_of_another_network_is_not_reused(void **state) {
     assert_int_equal(f->connections, 2);
 }
 
+static void is_over(uv_timer_t *timer) {
+    bool *over = timer->data;
+    *over = true;
+}
+
+/* Real time: libcurl has a clock of its own. */
+static void let_pass(struct fixture *f, uint64_t ms) {
+    bool over = false;
+    uv_timer_t timer = {.data = &over};
+    uv_timer_init(&f->loop, &timer);
+    uv_update_time(&f->loop);
+    uv_timer_start(&timer, is_over, ms, 0);
+    peer_run_until(&f->loop, &over);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+/* libcurl counts whole seconds; this one was used in the last one before the change. */
+static void connection_of_just_before_is_not_reused_later(void **state) {
+    struct fixture *f = *state;
+    open_client(f, f->pin, true);
+    get(f, "/");
+    http_client_network_changed(f->client);
+    let_pass(f, 3050); /* until then all connections are fresh ones */
+    get(f, "/");
+    assert_int_equal(f->answer.reason, REASON_NONE);
+    assert_int_equal(f->connections, 2);
+}
+
 static void redirect_is_not_followed(void **state) {
     struct fixture *f = *state;
     open_client(f, f->pin, false);
@@ -359,6 +388,7 @@ int main(void) {
         TEST(certificate_is_presented),
         TEST(connection_is_reused),
         TEST(connection_of_another_network_is_not_reused),
+        TEST(connection_of_just_before_is_not_reused_later),
         TEST(redirect_is_not_followed),
         TEST(lost_and_half_answers_are_unreachable),
         TEST(large_answers_are_cut_off),
