@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 
@@ -192,6 +193,20 @@ static void note_reach(struct daemon *daemon) {
     users_reach_changed(daemon->users);
 }
 
+static bool is_enrolled_anew(struct daemon *daemon) {
+    const char *uuid = server_link_device_uuid(daemon->link);
+    if (!uuid || strcmp(uuid, daemon->enrolled_as) == 0)
+        return false;
+    snprintf(daemon->enrolled_as, sizeof(daemon->enrolled_as), "%s", uuid);
+    return true;
+}
+
+/* An enrolment ends the holds, whoever asked for it, and be it that nobody waits any more. */
+static void end_holds(struct daemon *daemon) {
+    for (size_t i = 0; i < users_count(daemon->users); i++)
+        (void)user_hold(users_get(daemon->users, i), false);
+}
+
 static void status_changed(void *userdata) {
     struct daemon *daemon = userdata;
     struct json_object *enrolment CLEANUP_JSON = NULL;
@@ -206,6 +221,8 @@ static void status_changed(void *userdata) {
     daemon->connected = connected;
     note_reach(daemon);
     daemon_refresh_hold(daemon);
+    if (is_enrolled_anew(daemon))
+        end_holds(daemon);
     if (back)
         users_server_back(daemon->users);
     stir(daemon);
@@ -409,6 +426,7 @@ int daemon_open(
             LOG_TEXT("ERROR", strerror(-r)));
         return r;
     }
+    (void)is_enrolled_anew(daemon); /* that was before */
     status_changed(daemon);
     if (server_link_state(daemon->link))
         users_set_state(daemon->users, server_link_state(daemon->link));

@@ -38,6 +38,7 @@ struct daemon {
     bool quiet_open;
     bool connected;            /* the push stream, when last looked */
     int64_t unreachable_since; /* seconds since 1970; 0: it is connected, or not enrolled */
+    char enrolled_as[37];      /* the device's UUID, when last looked; empty: none */
     bool clock_differs;
     bool closing;
 };

@@ -204,11 +204,6 @@ static void enrolled(enum reason reason, const char *device_uuid, void *userdata
     struct daemon *daemon = userdata;
     struct varlink_call *call = TAKE_PTR(daemon->enroll_call);
 
-    if (reason == REASON_NONE) {
-        daemon_refresh_hold(daemon);
-        for (size_t i = 0; i < users_count(daemon->users); i++)
-            (void)user_hold(users_get(daemon->users, i), false);
-    }
     if (call && reason != REASON_NONE) {
         device_call_fail(call, reason);
     } else if (call) {

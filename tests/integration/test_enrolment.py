@@ -187,6 +187,26 @@ def test_enroll_conf_is_consumed_and_wiped(world):
     waiting.until(lambda: not device.enroll_config.exists(), "the file is gone")
 
 
+def test_an_enrolment_that_nobody_waits_for_ends_holds_too(world):
+    """Root has removed alice's certificate; then a management tool leaves a file that enrols the device anew."""
+    device = world.setup("alice")
+    device.wait_user("alice", state="installed")
+    before = device.uuid
+    assert device.ctl("remove", "--user", "alice").returncode == 0
+    device.wait_user("alice", state="absent", code="held")
+    device.stop()
+    device.start()
+    assert device.user("alice")["code"] == "held", "a start alone ends no hold"
+    device.stop()
+    device.enroll_config.write_text(f"[enroll]\nurl = {world.server.url}\ntoken = {world.server.token()}\n"
+                                    f"ca_pin = {world.server.ca_pin}\n", encoding="ascii")
+    device.enroll_config.chmod(0o600)
+    device.start()
+    device.wait_status(lambda status: status["enrolment"].get("device_uuid") not in (None, before), "enrolled anew")
+    world.manage("alice", device)
+    device.wait_user("alice", state="installed")
+
+
 def test_identity_on_another_machine_is_cloned_and_not_used(world):
     device = world.setup("alice")
     device.wait_user("alice", state="installed")
