@@ -15,7 +15,8 @@
 
 #include <openssl/x509.h>
 
-#define USER_SUBMIT_WAIT_S 20 /* how long an agent's Submit waits for the server's answer */
+#define USER_REPEATS_PER_HOUR 120 /* reports that end nothing: each is written to disk twice */
+#define USER_SUBMIT_WAIT_S 20     /* how long an agent's Submit waits for the server's answer */
 
 /** What the whole device is told to do now; shared by all users. */
 struct user_orders {
@@ -104,6 +105,7 @@ struct user {
 
     int64_t agent_grace_until; /* an agent that just attached gets time before a deadline counts */
     int64_t storage_retry_at;  /* 0: the state could be stored */
+    struct rate_limit repeats; /* reports that end nothing; in memory only */
     struct log_limit provoked; /* what its agent can have logged as often as it likes */
     bool in_flight;
     bool sign_busy; /* the link takes no more at once */

@@ -194,8 +194,9 @@ static const int outcome_events[] = {
 
 int user_report(struct user *user, const struct user_report *report) {
     struct user_input input;
-    int64_t not_after = user->record.request.not_after;
+    int64_t not_after = user->record.request.not_after, now = clock_wall_s(user->services->clock);
     const char *request_id = user->record.request.id[0] ? user->record.request.id : NULL;
+    bool repeats = report->outcome == OUTCOME_FAILED && user->record.state == USER_REMOVING;
 
     if (user->problem != REASON_NONE)
         return 0;
@@ -207,12 +208,17 @@ int user_report(struct user *user, const struct user_report *report) {
                 : report->outcome == OUTCOME_REMOVED && user->record.state == USER_ABSENT;
         if (!repeated || !stores_differ(user, report) || report->outcome != OUTCOME_INSTALLED)
             return repeated;
+        repeats = true;
         request_id = user->record.installed.request_id;
         not_after = user->record.installed.not_after;
     }
+    if (repeats && rate_limit_wait(&user->repeats, USER_REPEATS_PER_HOUR, now) > 0)
+        return -EBUSY;
     int r = queue_report(user, report, request_id, not_after);
     if (r < 0)
         return r;
+    if (repeats)
+        rate_limit_count(&user->repeats, now);
     user_input_init(user, &input);
     input.request_id = report->request_id;
     input.serial = report->serial;

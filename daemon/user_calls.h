@@ -24,7 +24,8 @@ struct user_report {
 };
 
 /** Takes a report and queues it for the server. Returns 1 (taken, or known already); 0 (stale:
- * about nothing that is known); a negative errno (could not be stored: to be sent again). */
+ * about nothing that is known); -EBUSY (past USER_REPEATS_PER_HOUR of those that change nothing but
+ * what is known of stores) or another negative errno (could not be stored): to be sent again. */
 int user_report(struct user *user, const struct user_report *report);
 
 /** Makes a request. Returns 1 and its id in *ret_id (borrowed; the open one's if there is one); 0

@@ -2,6 +2,7 @@
  * of them, with restarts at every state, and whatever agents and servers do wrong. */
 #include "tests/unit/daemon/user_world.h"
 
+#include <json-c/json_tokener.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -877,6 +878,38 @@ static void nobody_is_looked_up_without_a_name(void **unused) {
     assert_int_equal(users_next_due(world.users), INT64_MAX);
 }
 
+static int report_stores(enum user_outcome outcome, const char *path) {
+    char text[128];
+    snprintf(text, sizeof(text), "[{\"kind\":\"nss_chromium\",\"path\":\"%s\",\"ok\":true}]", path);
+    struct json_object *stores CLEANUP_JSON = json_tokener_parse(text);
+    char serial[X509_SERIAL_HEX_SIZE];
+    memcpy(serial, world_user(1000)->record.installed.serial, sizeof(serial));
+    const struct user_report report = {
+        .outcome = outcome, .serial = serial, .code = "store-full", .stores = stores};
+    return user_report(world_user(1000), &report);
+}
+
+/* Each is written to disk, before anybody else's turn. */
+static void reports_that_end_nothing_have_a_limit(void **unused) {
+    (void)unused;
+    alice();
+    world_install(1000);
+    world.report_error = -ENOTCONN; /* nobody to tell; it is stored all the same */
+    for (int i = 0; i < USER_REPEATS_PER_HOUR; i++)
+        assert_int_equal(report_stores(OUTCOME_INSTALLED, i % 2 ? "/a" : "/b"), 1);
+    assert_int_equal(report_stores(OUTCOME_INSTALLED, "/b"), -EBUSY);
+    assert_int_equal(report_stores(OUTCOME_INSTALLED, "/a"), 1); /* as it stands: nothing to do */
+    virtual_now += 3600;
+    assert_int_equal(report_stores(OUTCOME_INSTALLED, "/b"), 1);
+    world.state.distribution = DISTRIBUTION_OFF;
+    world_say();
+    expect_state(1000, USER_REMOVING);
+    for (int i = 1; i < USER_REPEATS_PER_HOUR; i++)
+        assert_int_equal(report_stores(OUTCOME_FAILED, "/b"), 1);
+    assert_int_equal(report_stores(OUTCOME_FAILED, "/b"), -EBUSY);
+    assert_int_equal(report_stores(OUTCOME_REMOVED, "/b"), 1); /* this ends it */
+}
+
 static bool tells_expiry(void) {
     struct json_object *snapshot CLEANUP_JSON = user_view_snapshot(world_user(1000));
     struct json_object *expiry = NULL;
@@ -961,6 +994,7 @@ int main(void) {
         TEST(nobody_can_cause_look_ups_without_end),
         TEST(what_changes_during_a_look_up_is_looked_at_after_it),
         TEST(nobody_is_looked_up_without_a_name),
+        TEST(reports_that_end_nothing_have_a_limit),
         TEST(an_agent_is_told_that_its_certificate_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
