@@ -213,6 +213,7 @@ static void looked_up(enum user_lookup_result result, uid_t uid, void *userdata)
     struct user *user = userdata;
     struct users *users = user->services->settled_userdata;
     enum user_account before = user->account;
+    int64_t uid_before = user->account_uid;
 
     user->lookup = NULL;
     user->lookup_retry_at = 0;
@@ -254,7 +255,8 @@ static void looked_up(enum user_lookup_result result, uid_t uid, void *userdata)
             LOG_LEVEL_WARNING, MSG_USER_REFUSED, reason_text(reason), LOG_TEXT("USER_ID", id),
             LOG_TEXT("USER_NAME", name), LOG_TEXT("REMEDY", reason_remedy(reason)));
     }
-    mark_blocked(users);
+    if (user->account != before || user->account_uid != uid_before)
+        mark_blocked(users);
     user_advance(user);
 }
 
@@ -278,45 +280,60 @@ static void start_lookup(struct users *users, struct user *user) {
 }
 
 /* Accounts may be others than they were. Whoever signs in or runs an agent can be anybody: he must
- * not make the daemon ask for all who are not found as often as he likes. */
-static void look_again(struct users *users, struct user *user) {
+ * not make the daemon ask for all who are not found as often as he likes. Returns whether the timer
+ * must be set for it. */
+static bool look_again(struct users *users, struct user *user) {
     bool rests = now_ms(users) - user->looked_up_ms < LOOKUP_REST_S * 1000;
+    int64_t before = user->lookup_retry_at;
     if (user->lookup)
         user->lookup_again = true;
     else if (user->account == ACCOUNT_FOUND || !rests)
         start_lookup(users, user);
     else if (has_account(user))
         user->lookup_retry_at = now_s(users) + LOOKUP_REST_S;
+    return user->lookup_retry_at != before;
 }
 
 void users_login_changed(struct users *users, int64_t uid) {
     for (size_t i = 0; i < users->count; i++)
         if (uid < 0 || user_serves(users->list[i], uid) || users->list[i]->account != ACCOUNT_FOUND)
-            look_again(users, users->list[i]);
+            (void)look_again(users, users->list[i]);
     settled(users);
 }
 
 void users_accounts_changed(struct users *users) {
     for (size_t i = 0; i < users->count; i++)
-        look_again(users, users->list[i]);
+        (void)look_again(users, users->list[i]);
     settled(users);
 }
 
+/* Agents of others come and go as they like, and cost no more than this look. */
+static bool serves(const struct users *users, int64_t uid) {
+    for (size_t i = 0; i < users->count; i++)
+        if (user_serves(users->list[i], uid))
+            return true;
+    return false;
+}
+
 void users_agent_attached(struct users *users, int64_t uid) {
-    mark_blocked(users);
+    bool settles = serves(users, uid);
+    if (settles)
+        mark_blocked(users);
     for (size_t i = 0; i < users->count; i++) {
         struct user *user = users->list[i];
         /* the account may be younger than the last look, or may have changed since */
         if (user_serves(user, uid) || user->account != ACCOUNT_FOUND)
-            look_again(users, user);
+            settles = look_again(users, user) || settles;
         if (user_serves(user, uid))
             user_agent_attached(user);
     }
-    settled(users);
+    if (settles)
+        settled(users);
 }
 
-void users_agent_detached(struct users *users, int64_t uid __attribute__((unused))) {
-    settled(users);
+void users_agent_detached(struct users *users, int64_t uid) {
+    if (serves(users, uid))
+        settled(users);
 }
 
 /* ---- the desired state ---- */

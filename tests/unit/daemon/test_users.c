@@ -849,6 +849,30 @@ static void nobody_can_cause_look_ups_without_end(void **unused) {
     assert_int_equal(users_next_due(world.users), INT64_MAX);
 }
 
+static unsigned settlings_of(int64_t uid) {
+    unsigned before = world_settlings;
+    for (int i = 0; i < 5; i++) {
+        users_agent_attached(world.users, uid);
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+        users_agent_detached(world.users, uid);
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+    }
+    return world_settlings - before;
+}
+
+/* To settle is to look at all users, and each against each. */
+static void agents_of_others_settle_nothing(void **unused) {
+    (void)unused;
+    virtual_now += 24 * 3600; /* the timer goes by the real clock, and is not to run out here */
+    world_assign(0, "u1", "alice");
+    world_assign(1, "u2", "nobody-of-here");
+    world_say();
+    assert_true(settlings_of(1000) >= 5);
+    world_settle();
+    assert_true(settlings_of(1005) <= 1); /* a look-up that is put off, once */
+    world_settle();
+}
+
 /* A look-up that is on its way may have passed by what has just changed. */
 static void what_changes_during_a_look_up_is_looked_at_after_it(void **unused) {
     (void)unused;
@@ -992,6 +1016,7 @@ int main(void) {
         TEST(the_snapshot_carries_what_is_ordered),
         TEST(accounts_are_looked_up_when_they_may_have_changed),
         TEST(nobody_can_cause_look_ups_without_end),
+        TEST(agents_of_others_settle_nothing),
         TEST(what_changes_during_a_look_up_is_looked_at_after_it),
         TEST(nobody_is_looked_up_without_a_name),
         TEST(reports_that_end_nothing_have_a_limit),

@@ -58,6 +58,7 @@ static struct world world;
 static uid_t world_alice = 1000;
 static int world_lookup_error;
 __attribute__((unused)) static unsigned world_lookups; /* so far */
+static unsigned world_settlings;                       /* so far */
 
 __attribute__((unused)) static int world_by_name(
     const char *name, uid_t *ret_uid, char *ret_name, size_t size) {
@@ -122,6 +123,7 @@ static int64_t world_firefox_since(void *unused) {
 
 static void world_policy_needed(bool needed, void *unused) {
     (void)unused;
+    world_settlings++;
     if (!needed)
         world.policy_there = false;
 }
