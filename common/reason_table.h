@@ -135,7 +135,7 @@ REASON(STORE_DOUBLE, "store-double", 1, "The store holds more than one certifica
 REASON(STORE_HIDDEN, "store-hidden", 1, "A certificate database that came to be later hides the one that holds the certificate.",
     "Run: devtrustctl repair; the other database gets a certificate too.")
 REASON(BROWSER_NOT_SERVED, "browser-not-served", 1, "This browser reads its certificates where devtrust puts none.",
-    "Use another browser for what needs the certificate.")
+    "Use another browser or profile, or delete profiles that are no longer used: at most 16 stores are looked after.")
 REASON(BROWSER_RESTART, "browser-restart", 1, "The browser was started before the certificate came: where it has been before it may go on without.",
     "Restart the browser.")
 REASON(BROWSER_OLD_POLICY, "browser-old-policy", 1, "The browser was started before its policy came: it asks which certificate to present.",

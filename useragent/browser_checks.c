@@ -2,6 +2,7 @@
  * whether it may have decided before there was one. */
 #include "useragent/agent_checks_internal.h"
 #include "useragent/browser_check.h"
+#include "useragent/firefox_profiles.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -122,6 +123,27 @@ static void check_restart(struct agent_checks *checks, const struct browser_run 
 
 /* ---- Firefox ---- */
 
+static bool is_below(const char *path, const char *root) {
+    size_t length = strlen(root);
+
+    return strncmp(path, root, length) == 0 && path[length] == '/';
+}
+
+/* A profile below this root that has no place among the stores: there are STORE_MAX already. */
+static void check_left_out(
+    struct agent_checks *checks, const struct browser_family *family, const char *root) {
+    CLEANUP_FIREFOX_PROFILES struct firefox_profiles profiles = {0};
+
+    if (firefox_profiles_list(&checks->work->dirs, &profiles) < 0)
+        return;
+    for (size_t i = 0; i < profiles.count; i++)
+        if (is_below(profiles.paths[i], root) &&
+            find_store(&checks->work->set, STORE_NSS_FIREFOX, profiles.paths[i]) < 0) {
+            add(checks, family, AGENT_RESULT_WARNING, REASON_BROWSER_NOT_SERVED, profiles.paths[i]);
+            return;
+        }
+}
+
 /* Every profile below a root is a store of its own. */
 static void check_firefox(struct agent_checks *checks, const struct browser_family *family) {
     const struct store_set *set = &checks->work->set;
@@ -133,12 +155,13 @@ static void check_firefox(struct agent_checks *checks, const struct browser_fami
         if (!place_is_there(&checks->work->dirs, place, root))
             continue;
         there = true;
+        if (agent_checks_expect_one(checks))
+            check_left_out(checks, family, root);
         for (size_t i = 0; i < set->count; i++) {
             const struct store_location *location = &set->items[i].location;
 
             if (location->kind != STORE_NSS_FIREFOX || !set->items[i].listed ||
-                strncmp(location->path, root, strlen(root)) != 0 ||
-                location->path[strlen(root)] != '/')
+                !is_below(location->path, root))
                 continue;
             if (checks->good[i])
                 good = location->path;

@@ -371,6 +371,35 @@ static void test_firefox(void **state) {
     expect("store-key", "abcd.default", "ok", "");
 }
 
+/* More profiles than stores are looked after: it is said of one that has no place. */
+static void test_more_profiles_than_stores(void **state) {
+    struct fixture *fixture = *state;
+    char root[USER_DIRS_PATH_MAX], path[USER_DIRS_PATH_MAX], name[16];
+    FILE *file;
+
+    make_dir(fixture->work.dirs.home, "snap/firefox/common/.mozilla/firefox");
+    user_dirs_join(fixture->work.dirs.home, "snap/firefox/common/.mozilla/firefox", root);
+    user_dirs_join(root, "profiles.ini", path);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i <= STORE_MAX; i++) {
+        snprintf(name, sizeof name, "p%02d", i);
+        make_dir(root, name);
+        fprintf(file, "[Profile%d]\nIsRelative=1\nPath=%s\n", i, name);
+        if (i != STORE_MAX - 2) /* beside them Chromium's own */
+            continue;
+        fflush(file);
+        look(fixture);
+        expect("browser-store", "firefox-snap", "warning", "no-certificate");
+    }
+    fclose(file);
+    look(fixture);
+    expect("browser-store", "firefox-snap", "warning", "browser-not-served");
+    expect_detail("browser-store", "firefox-snap", "p15");
+    look_in_mode(fixture, AGENT_MODE_IDLE);
+    expect("browser-store", "firefox-snap", "not_applicable", "no-certificate");
+}
+
 /* A program by the name of a browser, of this user, until the test ends. */
 static pid_t start_browser(const struct fixture *fixture, const char *name) {
     char program[USER_DIRS_PATH_MAX], text[256], link[64], target[PATH_MAX];
@@ -855,6 +884,7 @@ int main(void) {
         TEST(test_looks_anew),
         TEST(test_other_browsers),
         TEST(test_firefox),
+        TEST(test_more_profiles_than_stores),
         TEST(test_restart),
         TEST(test_ended_browser),
         TEST(test_present_since),
