@@ -33,8 +33,9 @@ DEVICE_CALL(GetCertificates, ANYONE, 15000, 4 * KIB, daemon_device_get_certifica
 DEVICE_CALL(Enroll, ROOT, 60000, 8 * KIB, daemon_device_enroll, .secrets = enroll_secrets);
 DEVICE_CALL(Renew, ANYONE, 10000, 4 * KIB, daemon_device_renew);
 DEVICE_CALL(Remove, ROOT, 10000, 4 * KIB, daemon_device_remove);
-DEVICE_CALL(Diagnose, ANYONE, DIAGNOSIS_DEADLINE_MS, 4 * KIB, daemon_device_diagnose);
-DEVICE_CALL(Repair, ANYONE, REPAIR_DEADLINE_MS, 4 * KIB, daemon_device_repair);
+DEVICE_CALL(
+    Diagnose, ANYONE, DIAGNOSIS_DEADLINE_MS, 4 * KIB, daemon_device_diagnose, .messages = 40);
+DEVICE_CALL(Repair, ANYONE, REPAIR_DEADLINE_MS, 4 * KIB, daemon_device_repair, .messages = 100);
 
 DEBUG_CALL(ListConnections, ROOT, 10000, 4 * KIB, daemon_debug_list_connections);
 DEBUG_CALL(GetStatistics, ROOT, 10000, 4 * KIB, daemon_debug_get_statistics);

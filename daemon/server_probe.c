@@ -26,7 +26,7 @@ struct server_probe {
     const struct clock_source *clock;
     uint64_t deadline_ms;
     uv_timer_t timer; /* the rest before a probe, then its deadline */
-    unsigned open;    /* what the loop holds: the timer, clients that close */
+    unsigned open;    /* what the loop holds: timer and turn, clients that close */
     void (*closed)(void *userdata);
     void *closed_userdata;
 
@@ -37,9 +37,14 @@ struct server_probe {
     int64_t begun_ms; /* monotonic; of the last probe */
     bool has_begun;
 
-    struct waiting *waiting;  /* those who ask */
-    struct waiting *answered; /* those who are being told */
+    struct waiting *waiting; /* those who ask */
     unsigned waiting_count;
+
+    struct waiting *answered; /* those who are being told: one in each turn of the loop, since what
+                                 they then do takes longer than other callers are to wait */
+    uv_idle_t turn;           /* active only while there are some */
+    struct server_probe_answer answer;
+    struct desired_state *state; /* of the answer */
 };
 
 static void one_closed(struct server_probe *probe) {
@@ -63,17 +68,37 @@ static void stop(struct server_probe *probe) {
 }
 
 /* Whoever is told may ask again, or cancel another who has not been told yet. */
-static void tell(struct server_probe *probe, const struct server_probe_answer *answer) {
+static void tell_one(struct server_probe *probe) {
+    struct waiting *one = probe->answered;
+    probe->answered = one->next;
+    if (one->done)
+        one->done(&probe->answer, one->userdata);
+    free(one);
+}
+
+static void tell_next(uv_idle_t *turn) {
+    struct server_probe *probe = turn->data;
+    if (probe->answered)
+        tell_one(probe);
+    if (probe->answered)
+        return;
+    uv_idle_stop(turn);
+    desired_state_free(TAKE_PTR(probe->state));
+}
+
+/* Owns `state`. */
+static void tell(
+    struct server_probe *probe, const struct server_probe_answer *answer,
+    struct desired_state *state) {
     stop(probe);
+    while (probe->answered) /* those of the probe before */
+        tell_one(probe);
+    desired_state_free(probe->state);
+    probe->answer = *answer;
+    probe->state = state;
     probe->answered = TAKE_PTR(probe->waiting);
     probe->waiting_count = 0;
-    while (probe->answered) {
-        struct waiting *one = probe->answered;
-        probe->answered = one->next;
-        if (one->done)
-            one->done(answer, one->userdata);
-        free(one);
-    }
+    uv_idle_start(&probe->turn, tell_next);
 }
 
 static struct server_probe_answer begin_answer(const struct server_probe *probe) {
@@ -108,15 +133,14 @@ static void on_done(const struct http_answer *http, void *userdata) {
     }
     answer.state = answer.reason == REASON_NONE ? state : NULL;
     log_escape(detail, strlen(detail), answer.detail, sizeof(answer.detail));
-    tell(probe, &answer);
-    desired_state_free(state);
+    tell(probe, &answer, state);
 }
 
 static void on_deadline(uv_timer_t *timer) {
     struct server_probe *probe = timer->data;
     struct server_probe_answer answer = begin_answer(probe);
     answer.reason = REASON_SERVER_TIMEOUT;
-    tell(probe, &answer);
+    tell(probe, &answer, NULL);
 }
 
 static void on_begin(uv_timer_t *timer) {
@@ -135,7 +159,7 @@ static void on_begin(uv_timer_t *timer) {
     if (r < 0) {
         struct server_probe_answer answer = begin_answer(probe);
         answer.reason = REASON_NO_MEMORY;
-        tell(probe, &answer);
+        tell(probe, &answer, NULL);
         return;
     }
     uv_timer_start(&probe->timer, on_deadline, probe->deadline_ms, 0);
@@ -227,13 +251,14 @@ int server_probe_new(
     probe->clock = clock;
     probe->deadline_ms = deadline_ms > 0 ? deadline_ms : SERVER_PROBE_DEADLINE_MS;
     uv_timer_init(loop, &probe->timer);
-    probe->timer.data = probe;
-    probe->open = 1;
+    uv_idle_init(loop, &probe->turn);
+    probe->timer.data = probe->turn.data = probe;
+    probe->open = 2;
     *ret = probe;
     return 0;
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle) {
     one_closed(handle->data);
 }
 
@@ -254,7 +279,9 @@ void server_probe_close(struct server_probe *probe, void (*closed)(void *), void
     stop(probe);
     probe->waiting = waiting_free(probe->waiting);
     probe->answered = waiting_free(probe->answered);
+    desired_state_free(TAKE_PTR(probe->state));
     probe->closed = closed;
     probe->closed_userdata = userdata;
-    uv_close((uv_handle_t *)&probe->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&probe->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&probe->turn, on_handle_closed);
 }

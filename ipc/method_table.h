@@ -26,6 +26,8 @@ struct method {
                                stream: if nothing was answered yet; 0: none, streams only */
     size_t max_parameters;  /* bytes of the whole message as it came; past it InvalidParameter; 0:
                                the server's limit */
+    unsigned messages;      /* as how many a call counts for its uid's rate, where its handler does
+                               more work than others; 0: as one */
     method_handler handler; /* never NULL */
     const char *const *secrets; /* parameters that no tool may show, then NULL; NULL: none */
 };

@@ -283,6 +283,7 @@ static void call_run(struct varlink_call *call, size_t size) {
         call->streaming = true;
         varlink_usage_count_stream(connection, 1);
     }
+    varlink_turn_pay_method(connection, method);
     method->handler(call, server->options.userdata);
     if (connection->call != call || method->deadline_ms == 0)
         return;

@@ -167,6 +167,9 @@ bool varlink_turn_has_tokens(struct varlink_connection *connection);
 /** Takes what a message of `size` bytes costs. */
 void varlink_turn_pay(struct varlink_connection *connection, size_t size);
 
+/** Takes what it costs besides, once it is known to be a call of this method. */
+void varlink_turn_pay_method(struct varlink_connection *connection, const struct method *method);
+
 bool varlink_turn_is_paused(const struct varlink_connection *connection);
 
 /** Ends the pause of a uid, if it is over at `now`. */

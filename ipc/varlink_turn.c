@@ -148,6 +148,14 @@ void varlink_turn_pay(struct varlink_connection *connection, size_t size) {
             1 + (unsigned)(size / TOKEN_BYTES));
 }
 
+void varlink_turn_pay_method(struct varlink_connection *connection, const struct method *method) {
+    struct varlink_server *server = connection->server;
+    if (connection->uid != 0 && method->messages > 1)
+        rate_bucket_take(
+            &connection->account->messages, turn_rate(server), server->now_us,
+            method->messages - 1);
+}
+
 void varlink_turn_check_deadline(
     struct varlink_server *server, struct quota_account *account, uint64_t now) {
     if (account->paused_until == 0 || account->paused_until > now)

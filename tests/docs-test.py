@@ -71,7 +71,7 @@ def number(text: str) -> int:
 def method_rows() -> dict[str, tuple[bool, str, str]]:
     """{"io.devtrust.Agent.Submit": (root only, "40 s", "16 KiB")} from the table that the daemon goes by."""
     rows = {}
-    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\((\w+), (\w+), (\w+)|STREAM\((\w+), (\w+)), (\d+) \* KIB(?:.*\.deadline_ms = (\w+))?"
+    pattern = r"^(AGENT|DEVICE|DEBUG)_(?:CALL\(\s*(\w+), (\w+), (\w+)|STREAM\((\w+), (\w+)), (\d+) \* KIB(?:.*\.deadline_ms = (\w+))?"
     for face, call, access, deadline, stream, stream_access, size, first in re.findall(pattern, read("daemon/daemon_methods.c"), re.M):
         name = f"io.devtrust.{face.capitalize()}.{call or stream}"
         seconds = number(deadline or first) // 1000
@@ -146,6 +146,9 @@ def check_limits() -> None:
                 f"bytes in flight of one uid: kept of messages, and not read | {limit['bytes_per_uid'] >> 20} MiB |"):
         if row not in document:
             finding(f"docs/IPC.md, limits: not found: {row}")
+    for method, messages in re.findall(r"_CALL\(\s*(\w+), [^;]*\.messages = (\d+)", read("daemon/daemon_methods.c")):
+        if f"a `{method}` as {messages}" not in document:
+            finding(f"docs/IPC.md does not say that a {method} counts as {messages} messages")
 
 
 def macro(path: str, name: str) -> int:

@@ -116,6 +116,16 @@ def heavy(path: str) -> None:
     stream_of(message("io.devtrust.Device.GetStatus", x=[{}] * 4000), path, reads=True)
 
 
+def patient(path: str) -> None:
+    """Asks for a diagnosis again and again, which is the most work that anybody may ask for."""
+    stream_of(message("io.devtrust.Device.Diagnose") * 100, path, reads=True)
+
+
+def mender(path: str) -> None:
+    """The same with repairs."""
+    stream_of(message("io.devtrust.Device.Repair") * 100, path, reads=True)
+
+
 def storm(path: str) -> None:
     """Connects and leaves, as fast as can be."""
     while True:
@@ -177,7 +187,7 @@ def passing(path: str) -> None:
 
 
 KINDS: dict[str, Callable[[str], None]] = {function.__name__: function for function in
-                                           (flood, deaf, heavy, storm, calling_storm, garbage, loris, passing)}
+                                           (flood, deaf, heavy, patient, mender, storm, calling_storm, garbage, loris, passing)}
 
 
 @contextlib.contextmanager

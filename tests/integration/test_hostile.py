@@ -190,7 +190,8 @@ def all_met_their_limits(device, uids):
     return uids <= {one["uid"] for one in quotas if one["refused"] + one["delayed"] > 0}
 
 
-@pytest.mark.parametrize("kinds", [list(hostile.KINDS), ["flood"] * 8, ["heavy"] * 8, ["calling_storm"] * 8], ids=["mixed", "flood", "heavy", "storm"])
+@pytest.mark.parametrize("kinds", [list(hostile.KINDS), ["flood"] * 8, ["heavy"] * 8, ["patient"] * 8, ["calling_storm"] * 8],
+                         ids=["mixed", "flood", "heavy", "patient", "storm"])
 def test_eight_of_them_and_an_honest_agent(make_world, kinds):
     world = make_world()
     device = world.setup(device_settings=ROOM)
@@ -212,7 +213,7 @@ def test_eight_of_them_and_an_honest_agent(make_world, kinds):
             allowed = limits(device)
             assert used["connections"] <= allowed["connections"] and used["bytes"] <= allowed["bytes"], used
         assert quota(device, 1000)["refused"] == 0 and quota(device, 1000)["delayed"] == 0
-        assert descriptors(device) < before + 9 * 16 + 32
+        assert descriptors(device) < before + (len(crowd) + 1) * 16 + 32
         assert programs.sanitized() or resident_kib(device.program.pid) < 100 * 1024
     waiting.until(lambda: descriptors(device) < before + 16, "what they had open is closed")
     assert len(re.findall("A local (peer|user)", device.program.log())) < 60, "the log is not flooded"

@@ -233,7 +233,10 @@ static void those_who_wait_are_bounded(void **state) {
     assert_int_equal(ask(f, &f->told), -EBUSY);
     server_probe_cancel(f->probe, &many[3]);
     assert_int_equal(ask(f, &f->told), 0);
-    peer_run_until(&f->loop, &f->told.done);
+    peer_run_until(&f->loop, &f->told.done); /* the newest first */
+    for (int i = 0; i < SERVER_PROBE_MAX_WAITING; i++)
+        assert_int_equal(many[i].times, 0); /* one in each turn of the loop */
+    peer_run_until(&f->loop, &many[0].done);
     for (int i = 0; i < SERVER_PROBE_MAX_WAITING; i++)
         assert_int_equal(many[i].times, i == 3 ? 0 : 1);
 }

@@ -40,6 +40,7 @@ static const char play_interface[] = "# for tests\n"
                                      "method Count() -> (number: int)\n"
                                      "method Mute() -> ()\n"
                                      "method Slow() -> ()\n"
+                                     "method Dear() -> ()\n"
                                      "method Managed() -> ()\n"
                                      "method Root() -> ()\n"
                                      "method Close() -> ()\n"
@@ -154,6 +155,14 @@ static void play_close(struct varlink_call *call, void *userdata) {
 #define PLAY_SILENT_MS 40
 #define PLAY_SMALL_MAX 80
 
+static const struct method play_dear = {
+    .name = "io.test.Play.Dear",
+    .access = METHOD_ANYONE,
+    .deadline_ms = 1000,
+    .messages = 10,
+    .handler = play_empty,
+};
+
 static const struct method *const play_methods[] = {
     METHOD_ROW("io.test.Play.Echo", METHOD_ANYONE, false, 1000, 0, play_echo),
     METHOD_ROW("io.test.Play.Later", METHOD_ANYONE, false, 60000, 0, play_later),
@@ -162,6 +171,7 @@ static const struct method *const play_methods[] = {
     METHOD_ROW("io.test.Play.Count", METHOD_ANYONE, true, 0, 0, play_count),
     METHOD_ROW("io.test.Play.Mute", METHOD_ANYONE, true, PLAY_SILENT_MS, 0, play_count),
     METHOD_ROW("io.test.Play.Slow", METHOD_ANYONE, false, 1000, 0, play_slow),
+    &play_dear,
     METHOD_ROW("io.test.Play.Managed", METHOD_MANAGED, false, 1000, 0, play_empty),
     METHOD_ROW("io.test.Play.Root", METHOD_ROOT, false, 1000, 0, play_empty),
     METHOD_ROW("io.test.Play.Close", METHOD_ANYONE, false, 1000, 0, play_close),

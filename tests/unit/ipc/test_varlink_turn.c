@@ -144,6 +144,25 @@ static void test_a_long_message_costs_more(void **state) {
     assert_int_equal(used_by(GREEDY).messages_left, 100 - 41);
 }
 
+static void test_a_call_that_is_much_work_costs_more(void **state) {
+    static const struct rate rate = {.per_s = 1, .burst = 25};
+    static const char *const dear = "{\"method\":\"io.test.Play.Dear\"}|";
+    (void)state;
+    start_with(&rate, NULL);
+    int CLEANUP_CLOSE fd = play_connect_as(&play, GREEDY);
+    int CLEANUP_CLOSE root = play_connect(&play);
+    play_expect(&play, fd, dear, answer);
+    assert_int_equal(used_by(GREEDY).messages_left, 25 - 10);
+    play_expect(&play, fd, dear, answer);
+    play_expect(&play, fd, dear, answer); /* there are tokens, if not as many */
+    assert_int_equal(used_by(GREEDY).messages_left, 0);
+    play_expect(&play, fd, echo, "");
+    assert_int_equal(used_by(GREEDY).delayed, 1);
+    for (int i = 0; i < 10; i++)
+        play_expect(&play, root, dear, answer);
+    assert_int_equal(used_by(0).messages_left, 25);
+}
+
 /* ---- turns ---- */
 
 static void test_users_take_turns(void **state) {
@@ -283,6 +302,7 @@ int main(void) {
         TEST(test_who_waits_is_not_read),
         TEST(test_who_comes_back_has_no_fresh_rate),
         TEST(test_a_long_message_costs_more),
+        TEST(test_a_call_that_is_much_work_costs_more),
         TEST(test_users_take_turns),
         TEST(test_the_connections_of_a_user_take_turns),
         TEST(test_who_leaves_while_he_waits),
