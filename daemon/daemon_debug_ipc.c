@@ -142,6 +142,14 @@ static const struct json_field monitor_table[] = {
         MONITOR_METHOD_NAME_MAX),
 };
 
+/* Who watches what is quiet knows that he does, and that he may. Without memory he will see. */
+static void say_begun(struct varlink_call *call) {
+    struct json_object *reply CLEANUP_JSON = json_object_new_object();
+    if (json_fields_add(reply, "events", json_object_new_array()) == 0 &&
+        json_fields_add_int(reply, "lost", 0) == 0)
+        varlink_call_notify(call, TAKE_PTR(reply));
+}
+
 static void begin_monitor(
     struct daemon *daemon, struct varlink_call *call, const struct monitor_fields *fields,
     int64_t uid) {
@@ -153,6 +161,8 @@ static void begin_monitor(
         varlink_call_error(call, "io.devtrust.Debug.TooManyMonitors", limit);
     } else if (r < 0) {
         varlink_call_error(call, VARLINK_ERROR_NO_MEMORY, NULL);
+    } else {
+        say_begun(call);
     }
 }
 

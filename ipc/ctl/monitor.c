@@ -21,6 +21,7 @@ struct monitor {
     struct event_style style;
     struct recording *recording;
     const char *record_path;
+    bool wants_header; /* it is not printed yet */
     uint64_t shown, lost;
 };
 
@@ -85,6 +86,22 @@ static int explain_error(
     return ctl_explain_error(ctl, error, parameters);
 }
 
+/* With the first reply, which comes at once: who is refused is not told what he would see. */
+static void print_header(struct monitor *monitor) {
+    const struct event_filter *filter = &monitor->filter;
+    if (!monitor->wants_header)
+        return;
+    monitor->wants_header = false;
+    fputs("What devtrustd hears and says, as it happens; Ctrl-C ends.\n", monitor->ctl->out);
+    if (filter->user || filter->method)
+        fprintf(
+            monitor->ctl->out, "Only: %s%s%s%s%s\n", filter->user ? "user " : "",
+            filter->user ? filter->user : "", filter->user && filter->method ? ", " : "",
+            filter->method ? "method " : "", filter->method ? filter->method : "");
+    event_line_print_header(&monitor->style, monitor->ctl->out);
+    fflush(monitor->ctl->out);
+}
+
 static void replied(
     struct json_object *parameters, const char *error, bool continues, void *userdata) {
     struct monitor *monitor = userdata;
@@ -93,6 +110,7 @@ static void replied(
         live_stop(monitor->live, explain_error(monitor, error, parameters));
         return;
     }
+    print_header(monitor);
     if (json_fields_read(parameters, batch_table, ARRAY_LENGTH(batch_table), &batch, NULL) == 0)
         show_batch(monitor, &batch);
     int r = monitor->recording ? recording_flush(monitor->recording) : 0;
@@ -103,18 +121,6 @@ static void replied(
 }
 
 /* ---- begin and end ---- */
-
-static void print_header(const struct monitor *monitor) {
-    const struct event_filter *filter = &monitor->filter;
-    fputs("What devtrustd hears and says, as it happens; Ctrl-C ends.\n", monitor->ctl->out);
-    if (filter->user || filter->method)
-        fprintf(
-            monitor->ctl->out, "Only: %s%s%s%s%s\n", filter->user ? "user " : "",
-            filter->user ? filter->user : "", filter->user && filter->method ? ", " : "",
-            filter->method ? "method " : "", filter->method ? filter->method : "");
-    event_line_print_header(&monitor->style, monitor->ctl->out);
-    fflush(monitor->ctl->out);
-}
 
 /* A terminal still shows the ^C: below it, what there was. */
 static void print_summary(const struct monitor *monitor, bool on_screen) {
@@ -158,9 +164,8 @@ int ctl_ipc_monitor(struct ctl *ctl, const struct ctl_arguments *arguments) {
         status = live_new(ctl, &monitor.live);
     if (status != CTL_GOOD)
         return status;
+    monitor.wants_header = on_screen && !ctl->json;
     status = begin(&monitor);
-    if (status == CTL_GOOD && on_screen && !ctl->json)
-        print_header(&monitor);
     status = live_run(monitor.live, status);
     /* a daemon that refused at once leaves nothing worth keeping */
     bool keep = status == CTL_GOOD || status == CTL_UNREACHABLE || monitor.shown > 0;

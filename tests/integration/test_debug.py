@@ -325,6 +325,15 @@ def test_a_monitor_is_a_stream_only(world):
             assert connection.receive()["error"] == "org.varlink.service.InvalidParameter", parameters
 
 
+def test_a_monitor_knows_that_it_watches(world):
+    """Though nothing happens that it asks for."""
+    device = world.setup()
+    for parameters in ({"method": "io.devtrust.Agent.Submit"}, {"user": "root", "method": "a.b."}, {"user": "carol", "method": "a.b."}):
+        with varlink.Connection(device.socket) as connection:
+            connection.send(MONITOR, parameters, more=True)
+            assert connection.receive() == {"parameters": {"events": [], "lost": 0}, "continues": True}
+
+
 def test_a_slow_reader_loses_and_is_told(world):
     """Nobody waits for it, it is not cut off, and what it did not get is counted."""
     device = world.setup("alice")

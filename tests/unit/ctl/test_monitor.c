@@ -154,6 +154,7 @@ static void test_refusals(void **state) {
     (void)state;
     struct ctl ctl = monitor_ctl();
     char CLEANUP_FREE *path = file_path();
+    ctl.screen = small_screen;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char line[128];
         scripted.error = cases[i].error;
@@ -161,6 +162,7 @@ static void test_refusals(void **state) {
         struct result CLEANUP_RESULT result = run_on(&ctl, path, line);
         assert_int_equal(result.status, cases[i].status);
         assert_non_null(strstr(result.err, cases[i].says));
+        assert_string_equal(result.out, "");      /* no columns above nothing */
         assert_int_equal(access(path, F_OK), -1); /* nothing was recorded, nothing is left */
     }
     struct result CLEANUP_RESULT away =
