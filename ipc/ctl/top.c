@@ -174,6 +174,10 @@ int ctl_ipc_top(struct ctl *ctl, const struct ctl_arguments *arguments) {
     status = live_run(top.live, status);
     if (top.screen.in_place)
         terminal_leave();
+    /* who has said how often wants to see what there was: the last look stays */
+    if (top.screen.in_place && top.count > 0 && status == CTL_GOOD && top.sample)
+        top_view_print(
+            &(struct top_screen){.ctl = ctl, .columns = top.screen.columns}, ctl->out, top.sample);
     top_sample_free(top.sample);
     json_object_put(top.statistics);
     json_object_put(top.connections);

@@ -571,6 +571,8 @@ def test_top_redraws_in_place(world, terminal):
         lines = plain.split("\r\n")
         assert len(lines) <= 24 and all(len(line) <= 80 for line in lines), lines
     assert "- calls/s" in frames[0] and re.search(r"[0-9.]+ calls/s", frames[2])
+    last = text.split(LEAVE)[1]
+    assert re.search(r"[0-9.]+ calls/s\r\n", last) and "Agent.Submit" in last, "it is there when the screen is left"
 
 
 def test_monitor_on_a_terminal(world, terminal):
