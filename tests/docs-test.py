@@ -352,9 +352,12 @@ def check_pages() -> None:
         for line in lint.splitlines():
             if "missing date" not in line:  # a page is of a version, not of a day
                 finding(line.replace(str(path), name))
-        groff = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=78n", "-P-c", str(path)], capture_output=True, text=True, check=False).stderr
-        for line in groff.splitlines():
+        groff = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=78n", "-P-c", str(path)], capture_output=True, text=True, check=False)
+        for line in groff.stderr.splitlines():
             finding(line.replace(str(path), name))
+        for line in re.sub(".\b", "", groff.stdout).splitlines():
+            if len(line) > 80:
+                finding(f"{name} does not fit into 80 columns: {line.strip()}")
         for other, section in set(re.findall(r"\b(devtrust[a-z-]*(?:\.\w+)?|io\.devtrust|server\.conf|enroll\.conf) ?\((\d)\)", page(name))):
             if not (ROOT / f"man/{other}.{section}").exists():
                 finding(f"{name} refers to {other}({section}), which does not exist")
