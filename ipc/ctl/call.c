@@ -129,9 +129,11 @@ static int explain_failed(struct ctl *ctl, struct json_object *parameters) {
     };
     if (json_fields_read(parameters, table, ARRAY_LENGTH(table), &failure, NULL) < 0)
         return ctl_fail(ctl, REASON_OTHER);
+    enum reason reason = reason_from_code(failure.code);
+    if (reason == REASON_NOT_MANAGED && ctl->own_uid == 0) /* and never will be */
+        failure.remedy = "Root is nobody's user: name one with --user NAME.";
     return ctl_fail_with(
-        ctl, reason_exit_status(reason_from_code(failure.code)), failure.code, failure.text, NULL,
-        failure.remedy);
+        ctl, reason_exit_status(reason), failure.code, failure.text, NULL, failure.remedy);
 }
 
 static const char *string_member(struct json_object *object, const char *name) {

@@ -54,7 +54,11 @@ int command_line_unknown(struct ctl *ctl, int argc, char *const *argv) {
     for (size_t i = 0; similar.count == 0 && is_family && i < command_count; i++)
         if (command_is_of_family(&command_table[i], argv[0]))
             similar_consider(&similar, command_table[i].name, command_table[i].name);
-    snprintf(typed, sizeof typed, "%s", is_family && has_second ? two : argv[0]);
+    if (is_family) /* its --help lists what there is */
+        ctl->command = argv[0];
+    if (is_family && !has_second)
+        return ctl_usage_unlike(ctl, "Which command?", NULL, similar.list);
+    snprintf(typed, sizeof typed, "%s", is_family ? two : argv[0]);
     return ctl_usage_unlike(ctl, "There is no such command:", typed, similar.list);
 }
 

@@ -13,6 +13,7 @@
 #include "common/version.h"
 
 #include <json-c/json.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -78,6 +79,14 @@ int ctl_fail_with(
     if (remedy && *remedy)
         say(ctl, text_safe(remedy, safe_remedy));
     return status;
+}
+
+int ctl_fail_file(
+    struct ctl *ctl, int status, const char *code, const char *text, const char *path, int error,
+    const char *remedy) {
+    char detail[PATH_MAX + 128];
+    snprintf(detail, sizeof detail, "%s: %s", path, strerror(error));
+    return ctl_fail_with(ctl, status, code, text, detail, remedy);
 }
 
 int ctl_fail(struct ctl *ctl, enum reason reason) {

@@ -106,6 +106,11 @@ int ctl_fail_with(
     struct ctl *ctl, int status, const char *code, const char *text, const char *detail,
     const char *remedy);
 
+/** The same of a file: "text PATH: what errno says". */
+int ctl_fail_file(
+    struct ctl *ctl, int status, const char *code, const char *text, const char *path, int error,
+    const char *remedy);
+
 /** Prints a JSON value on `out`: one line with --json, indented without. */
 void ctl_print_json(struct ctl *ctl, struct json_object *value);
 

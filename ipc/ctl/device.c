@@ -37,8 +37,8 @@ static int read_token(struct ctl *ctl, const char *path, struct secret **ret) {
     if (r == -EMSGSIZE || (r == 0 && !token_is_plain(token)))
         return ctl_usage(ctl, "This does not hold one token on one line:", path);
     if (r < 0)
-        return ctl_fail_with(
-            ctl, CTL_USAGE, "usage", "The token file cannot be read:", strerror(-r),
+        return ctl_fail_file(
+            ctl, CTL_USAGE, "usage", "The token file cannot be read:", path, -r,
             "Check its name and permissions.");
     *ret = TAKE_PTR(token);
     return CTL_GOOD;

@@ -133,8 +133,8 @@ int recording_reader_new(
     reader->line = (struct buffer)BUFFER_INIT(RECORDING_LINE_MAX);
     int r = open_file(reader);
     if (r < 0)
-        return ctl_fail_with(
-            ctl, CTL_USAGE, "usage", "The recording cannot be read:", strerror(-r),
+        return ctl_fail_file(
+            ctl, CTL_USAGE, "usage", "The recording cannot be read:", path, -r,
             "Check its name and permissions.");
     int status = read_header(reader);
     if (status != CTL_GOOD)

@@ -399,8 +399,8 @@ static int open_file(struct ctl *ctl, const char *path, int *ret) {
         return ctl_fail_with(
             ctl, reason_exit_status(REASON_FILE_EXISTS), reason_code(REASON_FILE_EXISTS),
             reason_text(REASON_FILE_EXISTS), path, reason_remedy(REASON_FILE_EXISTS));
-    return ctl_fail_with(
-        ctl, CTL_USAGE, "usage", "The file cannot be made:", strerror(errno),
+    return ctl_fail_file(
+        ctl, CTL_USAGE, "usage", "The file cannot be made:", path, errno,
         "Name a file in a directory of yours.");
 }
 

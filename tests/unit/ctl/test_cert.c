@@ -121,6 +121,22 @@ static void test_none(void **state) {
     assert_string_equal(json.out, "{\"certificates\":[],\"missing\":[]}\n");
 }
 
+static void test_root_has_none(void **state) {
+    (void)state;
+    scripted.error = "io.devtrust.Device.Failed";
+    scripted.answer = "{\"code\":\"not-managed\",\"text\":\"Not managed.\",\"remedy\":\"Ask the "
+                      "administrator.\"}";
+    struct result CLEANUP_RESULT root = run("cert show --socket @");
+    assert_string_equal(
+        root.err, "devtrustctl cert show: Not managed. [not-managed]\n"
+                  "Root is nobody's user: name one with --user NAME.\n");
+    struct ctl ctl = scripted_ctl;
+    ctl.daemon_uid = geteuid();
+    ctl.own_uid = 1000;
+    struct result CLEANUP_RESULT user = run_with(&ctl, "cert show --socket @");
+    assert_non_null(strstr(user.err, "\nAsk the administrator.\n"));
+}
+
 static void test_all_users_and_who_is_missing(void **state) {
     (void)state;
     answer_with(
@@ -275,6 +291,7 @@ int main(void) {
         TEST(test_one),
         TEST(test_expired_or_not_verified_is_no),
         TEST(test_none),
+        TEST(test_root_has_none),
         TEST(test_all_users_and_who_is_missing),
         TEST(test_named_user),
         TEST(test_pem_is_the_certificate),

@@ -114,7 +114,8 @@ static void test_usage_errors(void **state) {
         const char *line, *says;
     } cases[] = {
         {"frobnicate", "There is no such command: frobnicate"},
-        {"cert", "There is no such command: cert"},
+        {"cert",
+         "devtrustctl cert: Which command?\nDid you mean: cert show? Try: devtrustctl cert --help"},
         {"cert hide", "There is no such command: cert hide\nDid you mean: cert show? "},
         {"cert shwo --json", "cert show"},
         {"statsu", "There is no such command: statsu\nDid you mean: status? Try: "},

@@ -113,7 +113,8 @@ static void test_tokens_that_are_none(void **state) {
     struct result CLEANUP_RESULT absent =
         run("enroll https://x --token-file /nonexistent/token --socket @");
     assert_int_equal(absent.status, CTL_USAGE);
-    assert_non_null(strstr(absent.err, "cannot be read: No such file or directory"));
+    assert_non_null(
+        strstr(absent.err, "cannot be read: /nonexistent/token: No such file or directory"));
 }
 
 static void test_a_refused_token_is_not_repeated_in_the_output(void **state) {
