@@ -15,8 +15,9 @@ static void test_declarations_in_order(void **state) {
     (void)state;
     assert_int_equal(varlink_idl_read(play_interface, "io.test.Play", collect, joined), 0);
     assert_string_equal(
-        joined, "T:Thing M:Echo M:Later M:Silent M:Small M:Count M:Mute M:Slow M:Managed M:Root "
-                "M:Close M:Fields M:Keep E:Wrong ");
+        joined,
+        "T:Thing M:Echo M:Later M:Silent M:Small M:Count M:Mute M:Slow M:Dear M:Managed M:Root "
+        "M:Close M:Fields M:Keep E:Wrong ");
 }
 
 static void test_comments_and_nesting(void **state) {
