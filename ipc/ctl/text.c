@@ -77,18 +77,34 @@ static void print_escape(FILE *file, uint32_t code) {
     fprintf(file, "\\u%04x", (unsigned)code);
 }
 
-/* Outside of strings JSON has nothing but printable ASCII and white space. */
+/* Bytes of its beginning that are printed as they are. Outside of strings JSON has nothing but
+ * printable ASCII and white space, and in them no ASCII control character but DEL. */
+static size_t plain_length(const char *json, size_t left) {
+    size_t length = 0;
+    while (length < left) {
+        uint32_t code = (uint8_t)json[length];
+        int size = code < 0x7f ? 1 : utf8_decode(json + length, left - length, &code);
+        if (size > 0 && (code == 0x7f || utf8_is_deceptive(code)))
+            break;
+        length += size > 0 ? (size_t)size : 1;
+    }
+    return length;
+}
+
 void text_json(FILE *file, const char *json) {
     size_t left = strlen(json);
-    while (left > 0) {
-        uint32_t code = (uint8_t)*json;
-        int size = code < 0x7f ? 1 : utf8_decode(json, left, &code);
-        if (size > 0 && (code == 0x7f || utf8_is_deceptive(code)))
-            print_escape(file, code);
-        else
-            fwrite(json, 1, size > 0 ? (size_t)size : 1, file);
-        json += size > 0 ? size : 1;
-        left -= size > 0 ? (size_t)size : 1;
+    for (;;) {
+        uint32_t code = 0;
+        size_t plain = plain_length(json, left);
+        fwrite(json, 1, plain, file);
+        json += plain;
+        left -= plain;
+        if (left == 0)
+            break;
+        size_t size = (size_t)utf8_decode(json, left, &code);
+        print_escape(file, code);
+        json += size;
+        left -= size;
     }
     fputc('\n', file);
 }
