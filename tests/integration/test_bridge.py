@@ -197,7 +197,7 @@ def test_what_comes_cannot_steer_the_terminal(world, arguments):
     programs.install_programs()
     text = "\x9b2J \x1b[2J \u202e \x7f end"
     reply = json.dumps({"parameters": {"description": text, "product": text, "vendor": "v", "version": "1", "url": "u", "interfaces": [text]}})
-    relay = script(world, "liar", f"cat <<'END' | tr '\\n' '\\000'\n{reply}\nEND\n")
+    relay = script(world, "liar", f"head -c 1 >/dev/null\ncat <<'END' | tr '\\n' '\\000'\n{reply}\nEND\nexec cat >/dev/null\n")
     done = programs.run([TOOL, *arguments, "--bridge", relay])
     assert done.returncode == 0 and "end" in done.stdout, done
     assert not set("\x9b\x1b\u202e\x7f") & set(done.stdout + done.stderr), done
