@@ -1,5 +1,6 @@
 """devtrustctl doctor and repair: one bad day per check of the device's, made for real; the right check says so, and repair mends what is
 safe to mend."""
+import contextlib
 import datetime
 import email.utils
 import json
@@ -587,12 +588,15 @@ def test_a_crowd_of_doctors_is_no_burden_to_the_server(behind, world):
 def test_who_repairs_without_end_is_no_burden_to_the_server(behind, world):
     """Anybody may ask, and does not wait for the answer; what he asks for was done a moment ago."""
     before, began = world.peer.count("GET /v1/state"), time.monotonic()
-    for _ in range(200):
-        with varlink.Connection(behind.socket, CAROL) as connection:
+    turn = 0
+    while time.monotonic() < began + 1.5:
+        turn += 1
+        # many of them, since each one's calls are counted; one beyond that may find the connection closed
+        with contextlib.suppress(OSError), varlink.Connection(behind.socket, CAROL + turn % 50) as connection:
             connection.send("io.devtrust.Device.Repair")
             behind.call("org.varlink.service.GetInfo")
     asked, halves = world.peer.count("GET /v1/state") - before, 2 * (time.monotonic() - began)
-    assert asked <= 2 * (halves + 1), "a probe and a fetch, half a second apart"
+    assert 0 < asked <= 2 * (halves + 1), "a probe and a fetch, half a second apart"
 
 
 def test_a_doctor_who_leaves(well):
