@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 
-from . import accounts, certs, programs
+from . import accounts, certs, programs, waiting
 
 OURS = re.compile(r" Device Trust Certificate - [0-9a-f]{8}$")
 
@@ -67,16 +67,30 @@ class Database:
         done = self.tool("-i", str(bundle), "-W", "x", "-K", "", name="pk12util")
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def read(self, *arguments: str, missing: str = "") -> str | None:
+        """What certutil prints. It opens a database for reading only, and calls it bad while another program makes it, or writes to it
+        for long: then it is asked again. `missing`: its words for what is not there; None then."""
+        said = ""
+
+        def look() -> "programs.subprocess.CompletedProcess[str] | None":
+            nonlocal said
+            done = self.tool(*arguments)
+            said = done.stderr
+            return done if done.returncode == 0 or missing and missing in done.stderr + done.stdout else None
+        try:
+            done = waiting.until(look, f"certutil reads {self.directory}")
+        except waiting.Timeout as error:
+            raise waiting.Timeout(f"{error}\n{said}") from None
+        return done.stdout if done.returncode == 0 else None
+
     def contents(self) -> Contents:
         return Contents(tuple(sorted(self._certificates())), tuple(sorted(self._keys(), key=lambda key: key.key_id)))
 
     def _certificates(self) -> list[tuple[str, str]]:
         if not (self.directory / "cert9.db").exists():
             return []
-        done = self.tool("-L")
-        assert done.returncode == 0, done.stderr
         found = []
-        for line in done.stdout.splitlines():
+        for line in (self.read("-L") or "").splitlines():
             match = re.match(r"^(.*?)\s+([a-zA-Z]*,[a-zA-Z]*,[a-zA-Z]*)\s*$", line)
             if match and match[2] != "SSL,S/MIME,JAR/XPI":
                 found.append((match[1], match[2]))
@@ -85,12 +99,8 @@ class Database:
     def _keys(self) -> list[Key]:
         if not (self.directory / "key4.db").exists():
             return []
-        done = self.tool("-K")
-        if done.returncode != 0 and "no keys found" in done.stderr + done.stdout:
-            return []
-        assert done.returncode == 0, done.stderr
         found = []
-        for line in done.stdout.splitlines():
+        for line in (self.read("-K", missing="no keys found") or "").splitlines():
             match = re.match(r"^<\s*\d+>\s+\w+\s+([0-9a-f]+)\s+(.*)$", line)
             if match:
                 found.append(Key(match[1], match[2].strip()))
@@ -98,13 +108,19 @@ class Database:
 
     def certificate(self, nickname: str) -> bytes:
         """DER of the newest certificate of that nickname."""
-        done = self.tool("-L", "-n", nickname, "-a")
-        assert done.returncode == 0, done.stderr
-        return pem_to_der(done.stdout)
+        text = self._pem(nickname)
+        assert text, f"no certificate {nickname}"
+        return pem_to_der(text)
+
+    def _pem(self, nickname: str) -> str | None:
+        return self.read("-L", "-n", nickname, "-a", missing="Could not find cert")
 
     def serials(self) -> list[str]:
         """Serial numbers of ours, lower-case hex without leading zeros."""
-        return [serial_of(self.certificate(name)) for name in self.contents().ours]
+        def look() -> tuple[list[str]] | None:
+            texts = [self._pem(name) for name in self.contents().ours]
+            return ([serial_of(pem_to_der(text)) for text in texts if text],) if all(texts) else None  # else one has gone meanwhile
+        return waiting.until(look, "certificates that stay while they are read")[0]
 
     def files_hash(self) -> dict[str, str]:
         """Contents of every file below the directory."""

@@ -33,8 +33,15 @@ def agent_pid(box: boxes.Box, name: str) -> int:
 
 
 def certificates(box: boxes.Box, name: str) -> list[str]:
-    """Nicknames in the user's database, as certutil tells the user himself."""
-    done = box.as_user(name, "certutil", "-L", "-d", f"sql:/home/{name}/.local/share/pki/nssdb", check=False)
+    """Nicknames in the user's database, as certutil tells the user himself; it calls one bad that is just being made or written to."""
+    database = f"/home/{name}/.local/share/pki/nssdb"
+    if box.run("test", "-e", f"{database}/cert9.db", check=False).returncode != 0:
+        return []
+
+    def read() -> "boxes.subprocess.CompletedProcess[str] | None":
+        done = box.as_user(name, "certutil", "-L", "-d", f"sql:{database}", check=False)
+        return done if done.returncode == 0 else None
+    done = waiting.until(read, f"certutil reads the database of {name}")
     return [line.rsplit(None, 1)[0] for line in done.stdout.splitlines() if "Device Trust Certificate" in line]
 
 
