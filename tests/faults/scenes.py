@@ -108,6 +108,10 @@ class Scene:
 
     # --- steps that scenes share ---
 
+    def begin(self) -> None:
+        """What is in the logs until now is of a play before."""
+        self.since = max(self.program(name).mark() for name in PROGRAMS)
+
     def finished(self) -> bool:
         """By the logs alone: to ask the programs would be points of its own."""
         return (self.device.program.logged(r"\bTO=installed\b", self.since)

@@ -55,7 +55,7 @@ class Walk:
                 fired_at.append(time.monotonic())
             return bool(fired_at) and time.monotonic() > fired_at[0] + GRACE_S
         program.expected_end = True
-        scene.since = time.monotonic()
+        scene.begin()
         control.arm(self.kind, at, wanted)
         try:
             scene.act(over)

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RUN = pathlib.Path("/run/dt")
 PROGRAMS = ("devtrustd", "devtrust-agent", "devtrustctl", "devtrust-server")
 MAX_LINES = 20000
+PIPE_SIZE = 1 << 16  # what a pipe holds: pipe(7)
 _numbers = itertools.count(1)
 
 
@@ -69,13 +70,16 @@ class _Output:
         os.set_blocking(pipe.fileno(), False)
 
     def take(self) -> list[bytes]:
-        """The lines that have come; at the end also one without a newline."""
-        while not self.ended:
-            data = self.pipe.read(65536)
+        """The lines that have come; at the end also one without a newline. Of a program that writes without end, what it had written
+        before."""
+        taken = 0
+        while not self.ended and taken <= PIPE_SIZE:
+            data = self.pipe.read(PIPE_SIZE)
             if data is None:
                 break
             self.ended = not data
             self.rest += data or (b"\n" if self.rest else b"")
+            taken += len(data)
         *lines, self.rest = self.rest.split(b"\n")
         return lines
 
@@ -99,6 +103,7 @@ class Program:
         self.notify = notify
         self.process: subprocess.Popen[bytes] | None = None
         self.lines: list[tuple[float, str]] = []
+        self.dropped = 0  # lines before those
         self.changed = threading.Condition()
         self.output: _Output | None = None
         self.reader: threading.Thread | None = None
@@ -152,6 +157,7 @@ class Program:
         lines = output.take() if output else []
         now = time.monotonic()
         self.lines += [(now, line.decode("utf-8", "replace")) for line in lines]
+        self.dropped += max(0, len(self.lines) - MAX_LINES)
         del self.lines[:-MAX_LINES]
         if lines:
             self.changed.notify_all()
@@ -201,16 +207,16 @@ class Program:
         """The first line after `since` that matches."""
         regex = re.compile(pattern)
         deadline = time.monotonic() + (waiting.PATIENCE if timeout is None else timeout)
-        seen = 0
+        seen = 0  # of all lines there ever were
         with self.changed:
             while True:
                 ended = not self.running()
                 self._take(self.output)
-                for at, line in self.lines[seen:]:
+                for at, line in self.lines[max(0, seen - self.dropped):]:
                     match = regex.search(line)
                     if at >= since and match:
                         return match
-                seen = len(self.lines)
+                seen = self.dropped + len(self.lines)
                 left = deadline - time.monotonic()
                 if ended or left <= 0:
                     break
