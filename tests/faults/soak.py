@@ -213,5 +213,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    waiting.PATIENCE = float(os.environ.get("PATIENCE", "30"))
     sys.exit(main())

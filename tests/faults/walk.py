@@ -26,7 +26,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from faults.control import KINDS, Point, commits  # noqa: E402
 from faults.scenes import PROGRAMS, SCENES, Broken, Scene  # noqa: E402
-from harness import waiting  # noqa: E402
 
 GRACE_S = 0.25  # after an error, for the program to get over it by itself, before it is started again
 LOG_LINES = 60
@@ -217,5 +216,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    waiting.PATIENCE = float(os.environ.get("PATIENCE", "30"))
     sys.exit(main())

@@ -5,8 +5,9 @@ from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
-# A deadline is for what hangs, so it is generous; a sanitizer build is slow.
-PATIENCE = float(os.environ.get("PATIENCE", "30"))
+# A deadline is for what hangs, so it is generous: longer than our programs' own waits (a server that ends asks for up to 30 s), on a
+# machine that does much else; a sanitizer build is slow.
+PATIENCE = float(os.environ.get("PATIENCE", "60"))
 POLL_S = 0.004
 
 
