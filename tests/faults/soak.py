@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import sqlite3
+import stat
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,8 @@ PAGES_KIB = 2 * 2000  # SQLite keeps so much of a database in memory, for the se
 DESCRIPTORS = 8  # connections that are kept for a while come and go; one lost per renewal would be hundreds
 DISK_KIB = 64
 TABLES = ("settings", "users", "devices", "assignments", "tokens", "certificates", "audit")
+SETTLE_S = 3  # longer than any renewal takes
+MAINTENANCE_S = 60  # the server's round (server/maintenance.c)
 GROWING = ("audit",)  # by what administrators do, for ever: that is what it is for
 
 
@@ -129,11 +132,25 @@ class Soak:
     # --- what is compared ---
 
     def files(self) -> dict[str, int]:
-        """Path → bytes, without the server's database: its rows are counted."""
+        """Path → bytes of what stays, without the server's database: its rows are counted. Users and devices renew by themselves at any
+        moment, and so there is more for as long as that takes."""
+        found = self.listing()
+        until = time.monotonic() + SETTLE_S
+        while time.monotonic() < until:
+            time.sleep(0.1)
+            found = {path: size for path, size in self.listing().items() if path in found}
+        return found
+
+    def listing(self) -> dict[str, int]:
         bases = [self.world.server.state_dir, accounts.home("alice"), accounts.home("bob"), accounts.home("carol")]
         bases += [device.state_dir for device in self.world.devices] + [device.policy_dir for device in self.world.devices]
-        return {str(path): path.stat().st_size for base in bases for path in base.rglob("*")
-                if path.is_file() and not path.name.startswith("server.db")}
+        found = {}
+        for path in (path for base in bases for path in base.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode) and not path.name.startswith("server.db"):
+                    found[str(path)] = status.st_size
+        return found
 
     def rows(self) -> dict[str, int]:
         """After the maintenance that a start of the server begins with: of the past, nothing is left."""
@@ -145,7 +162,9 @@ class Soak:
         with contextlib.closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as database:
             def count(table: str, where: str = "1") -> int:
                 return database.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
-            waiting.until(lambda: count("certificates", f"not_after < {expired_by} AND kind = 2") == 0, "no expired certificates")
+            # those that have expired since that start wait for the next
+            waiting.until(lambda: count("certificates", f"not_after < {expired_by} AND kind = 2") == 0, "no expired certificates",
+                          MAINTENANCE_S + waiting.PATIENCE)
             return {table: count(table) for table in TABLES}
 
 
