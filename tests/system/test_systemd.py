@@ -262,7 +262,7 @@ def test_a_killed_daemon_comes_back_to_its_agents(device):
 
 def test_a_daemon_that_hangs_is_started_again(device):
     device.run("mkdir", "-p", "/run/systemd/system/devtrustd.service.d")
-    device.run("tee", "/run/systemd/system/devtrustd.service.d/watchdog.conf", stdin="[Service]\nWatchdogSec=2\nWatchdogSignal=SIGKILL\n")
+    device.run("tee", "/run/systemd/system/devtrustd.service.d/watchdog.conf", stdin="[Service]\nWatchdogSec=6\nWatchdogSignal=SIGKILL\n")
     device.run("systemctl", "daemon-reload")
     device.run("systemctl", "restart", "devtrustd.service")
     first = device.show("devtrustd.service", "WatchdogTimestampMonotonic")
