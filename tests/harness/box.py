@@ -4,6 +4,7 @@ The tree is made once from Debian's packages (build/box/tree, about a minute) an
 boot is a fresh machine. Its only network is a loopback of its own. Needs root.
 """
 import contextlib
+import functools
 import itertools
 import os
 import pathlib
@@ -36,11 +37,27 @@ def build_tree() -> pathlib.Path:
                if file.exists() and file.stat().st_size > 0]
     codename = next(line.split("=")[1].strip() for line in open("/etc/os-release", encoding="utf-8") if line.startswith("VERSION_CODENAME="))
     done = subprocess.run(["mmdebstrap", "--mode=root", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\"",
+                           "--aptopt=Acquire::Retries \"5\"",
                            f"--include={','.join(PACKAGES)}", codename, str(TREE), *sources],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"mmdebstrap failed:\n{done.stderr[-3000:]}"
     stamp.write_text(" ".join(PACKAGES) + "\n", encoding="ascii")
     return TREE
+
+
+def unmount(work: pathlib.Path) -> None:
+    for mounted in (work / "root", work / "memory"):
+        subprocess.run(["umount", "--lazy", str(mounted)], stderr=subprocess.DEVNULL, check=False)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@functools.cache
+def sweep() -> None:
+    """Before the first machine: what runs have left that were killed. Their machines died with them."""
+    for work in PLACE.glob("box-*-*"):
+        pid = work.name.split("-")[1]
+        if pid == str(os.getpid()) or not pathlib.Path("/proc", pid).exists():
+            unmount(work)
 
 
 class Failed(AssertionError):
@@ -51,6 +68,7 @@ class Box:
     """One booted machine. `files`: what lies over the tree, a folder such as `make install` fills."""
 
     def __init__(self, files: pathlib.Path | None = None) -> None:
+        sweep()
         self.tree = build_tree()
         self.files = files
         self.work = PLACE / f"box-{os.getpid()}-{next(_numbers)}"  # also the machine's name: letters, digits and dashes
@@ -59,6 +77,7 @@ class Box:
         self.console = self.work / "console.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.leader = 0
+        self.guard: subprocess.Popen[bytes] | None = None  # ends the machine when this process ends without having done so
         self.sessions: list[subprocess.Popen[bytes]] = []
 
     def mount(self) -> None:
@@ -87,8 +106,10 @@ class Box:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
         self.leader = waiting.until(self.find_leader, "the container's first process", alive=self.check_alive)
+        self.guard = subprocess.Popen(["/bin/sh", "-c", 'read -r told || kill -KILL "$0"', str(self.leader)], stdin=subprocess.PIPE,
+                                      start_new_session=True)
         waiting.until(lambda: self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded"),
-                      "the box has booted", 60, alive=self.check_alive)
+                      "the box has booted", 180, alive=self.check_alive)
         return self
 
     def check_alive(self) -> None:
@@ -135,7 +156,8 @@ class Box:
         self.sessions.remove(session)
 
     def journal(self, *arguments: str) -> str:
-        """The journal's last lines; with arguments, what journalctl says."""
+        """The journal's last lines; with arguments, what journalctl says. What was logged before is in it."""
+        subprocess.run(self.command("journalctl", "--sync"), capture_output=True, check=False, stdin=subprocess.DEVNULL)
         chosen = arguments or ("--lines=60",)
         return subprocess.run(self.command("journalctl", "--no-pager", "--quiet", *chosen), capture_output=True, text=True, check=False,
                               stdin=subprocess.DEVNULL).stdout
@@ -161,9 +183,9 @@ class Box:
                 if self.leader:
                     os.kill(self.leader, signal.SIGKILL)
             self.process.wait(timeout=waiting.PATIENCE)
-        for mounted in (self.root, self.work / "memory"):
-            subprocess.run(["umount", "--lazy", str(mounted)], stderr=subprocess.DEVNULL, check=False)
-        shutil.rmtree(self.work, ignore_errors=True)
+        if self.guard:
+            self.guard.communicate(b"told\n")
+        unmount(self.work)
 
 
 @contextlib.contextmanager
