@@ -14,7 +14,7 @@ import socket
 import ssl
 import tempfile
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from . import programs, waiting, world
 
@@ -35,6 +35,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Listener"
     body: bytes
+    ends: int  # of streams, when the request came
 
     def handle_one_request(self) -> None:
         try:
@@ -46,6 +47,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(min(length, MAX_BODY))
         peer = self.server.peer
+        self.ends = peer.ends
         rule = peer.take_rule(self.command, self.path)
         peer.note(f"{self.command} {self.path}")
         try:
@@ -108,14 +110,14 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def begin_stream(self) -> None:
+    def begin_stream(self, *upstream: ssl.SSLSocket) -> None:
         self.close_connection = True
         self.send_response_only(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.flush()
-        self.server.peer.note_stream(self.connection)
+        self.server.peer.note_stream(self.ends, self.connection, *upstream)
 
     def feed(self, data: bytes) -> None:
         self.wfile.write(data)
@@ -145,8 +147,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
                 return
             raw = connection.sock
             raw.settimeout(None)
-            peer.note_stream(raw)
-            self.begin_stream()
+            self.begin_stream(raw)
             while not peer.stopping.is_set():
                 line = response.readline()
                 if not line:
@@ -199,6 +200,7 @@ class Peer:
         self.ended: list[str] = []
         self.stopping = threading.Event()
         self.streams: list[ssl.SSLSocket] = []
+        self.ends = 0  # how often they were cut
         self.listener = _Listener(("127.0.0.1", 0), Exchange)
         self.listener.peer = self
         self.url = f"https://localhost:{self.listener.server_address[1]}"
@@ -250,10 +252,14 @@ class Peer:
             if not self.lock.wait_for(lambda: sum(what.startswith(beginning) for what in self.ended) >= count, waiting.PATIENCE):
                 raise waiting.Timeout(f"{count} × {beginning} did not end; ended: {self.ended[-20:]}")
 
-    def note_stream(self, connection: ssl.SSLSocket) -> None:
+    def note_stream(self, ends: int, *connections: ssl.SSLSocket) -> None:
+        """`ends`: as it was when the stream was asked for; where end_streams() was called since, this one ends, too."""
         with self.lock:
-            self.streams.append(connection)
-            self.lock.notify_all()
+            if ends == self.ends:
+                self.streams += connections
+                self.lock.notify_all()
+                return
+        self.cut(connections)
 
     def wait_stream(self) -> None:
         """Until a stream has begun since the last end_streams()."""
@@ -265,7 +271,12 @@ class Peer:
         """Cuts every event stream, whatever it is waiting for; the daemon opens a new one."""
         with self.lock:
             streams, self.streams = self.streams, []
-        for connection in streams:
+            self.ends += 1
+        self.cut(streams)
+
+    @staticmethod
+    def cut(connections: Iterable[ssl.SSLSocket]) -> None:
+        for connection in connections:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
