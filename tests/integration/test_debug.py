@@ -72,7 +72,7 @@ REPORT = ["call Agent.Report", "reply Agent.Report"]
 
 def story(events):
     """The events in a few words each, without those of connections and the log. Snapshots come on a connection of their own, and once more
-    where a deadline has moved: see watched(). An agent may repeat a report."""
+    where a deadline has moved: see watched(). An agent may repeat a report, which changes nothing: such are left out."""
     words = []
     for event in events:
         if event["kind"] == "state":
@@ -80,9 +80,13 @@ def story(events):
             words.append(f"{fields['FROM']}>{fields['TO']} {fields['EVENT']}")
         elif event["kind"] in ("call", "reply", "error") and (event["kind"], event["method"]) != ("reply", "io.devtrust.Agent.Watch"):
             words.append(f"{event['kind']} {event['method'].removeprefix('io.devtrust.')}")
-    while words[-3:] == ["reply Agent.Report", *REPORT]:
-        del words[-2:]
-    return words
+    told = []
+    for word in words:
+        if word == REPORT[1] and told[-1:] in ([], [REPORT[0]]):
+            del told[-1:]
+        else:
+            told.append(word)
+    return told
 
 
 def watched(events):
@@ -96,8 +100,12 @@ def watched(events):
     return shown
 
 
-def is_state(to):
-    return lambda event: event["kind"] == "state" and event["fields"].get("TO") == to
+def told(monitor, begun, expected):
+    """Until the story of what came since then is this one."""
+    try:
+        waiting.until(lambda: story(monitor.events()[begun:]) == expected, "the story", alive=monitor.program.check_alive)
+    except waiting.Timeout as error:
+        raise waiting.Timeout(f"{error}; it is {story(monitor.events()[begun:])}") from None
 
 
 SIGNED = ["call Agent.Submit", "requested>signing submit", "signing>delivered issued", "reply Agent.Submit",
@@ -115,18 +123,19 @@ def test_enrolment_renewal_and_removal_as_they_happen(world, monitor):
     device.agent("alice")
     device.wait_user("alice", agent_attached=True)
     world.server.distribution("on")
-    seen.wait(is_state("installed"), "enrolment")
-    seen.wait(lambda event: event["kind"] == "reply" and event["method"].endswith("Report"), "the end of it")
-    assert story(seen.events()) == ENROLMENT
-    waiting.until(lambda: watched(seen.events()) == [("idle", False), ("certificate", True), ("certificate", False)], "what the agent saw")
+    told(seen, 0, ENROLMENT)
+    shown = [("idle", False), ("certificate", True), ("certificate", False)]
+    waiting.until(lambda: watched(seen.events()) == shown, "what the agent saw")
     begun = len(seen.events())
     assert device.ctl("renew", uid=1000).returncode == 0
-    waiting.until(lambda: story(seen.events()[begun:]) in (RENEWAL, [*REPORT, *RENEWAL]), "renewal")  # the first report may be repeated late
-    waiting.until(lambda: watched(seen.events()[begun:]) == [("certificate", True), ("certificate", False)], "what the agent saw")
+    told(seen, begun, RENEWAL)
+    shown += [("certificate", True), ("certificate", False)]
+    waiting.until(lambda: watched(seen.events()) == shown, "what the agent saw")
     begun = len(seen.events())
     assert device.ctl("remove").returncode == 0
-    waiting.until(lambda: story(seen.events()[begun:]) in (REMOVAL, [*REPORT, *REMOVAL]), "removal")
-    waiting.until(lambda: watched(seen.events()[begun:]) == [("remove", False), ("idle", False)], "what the agent saw")
+    told(seen, begun, REMOVAL)
+    shown += [("remove", False), ("idle", False)]
+    waiting.until(lambda: watched(seen.events()) == shown, "what the agent saw")
     events = seen.events()
     assert [event["time_us"] for event in events] == sorted(event["time_us"] for event in events)
     assert {event["user"] for event in events} == {"alice"}
@@ -156,7 +165,7 @@ def test_the_same_for_people(world, monitor):
 
 def test_filters(world, monitor):
     device = world.setup("bob", device_settings=ROOM)
-    device.wait_user("bob", state="installed")
+    first = device.wait_user("bob", state="installed")["serial"]
     world.manage("alice", device)
     alice, agent, exact = (monitor(device, "--json", *options) for options in
                            (["--user", "alice"], ["--method", "Agent."], ["--method", "io.devtrust.Agent.Report"]))
@@ -164,8 +173,7 @@ def test_filters(world, monitor):
     device.agent("alice")
     device.wait_user("alice", state="installed")
     assert device.ctl("renew", uid=1001).returncode == 0
-    device.wait_user("bob", state=lambda state: state != "installed")
-    device.wait_user("bob", state="installed")
+    device.wait_user("bob", state="installed", serial=lambda serial: serial != first)
     for one, users in ((alice, {"alice"}), (agent, {"alice", "bob"}), (exact, {"alice", "bob"})):
         one.wait(lambda event: event["kind"] == "reply" and event["method"].endswith("Report"), "a report")
         if "bob" in users:
@@ -252,10 +260,11 @@ def test_record_and_replay(world, monitor):
     replayed = programs.run([TOOL, "ipc", "replay", recording, "--json"])
     assert replayed.returncode == 0 and not replayed.stderr
     assert replayed.stdout == live.program.log() + "\n" == text.split("\n", 1)[1]
-    # the two did not attach and leave in the same moment: what the shorter one has seen is in the longer one's story as it stands
+    # the two did not leave in the same moment: what the shorter one has seen is how the longer one's story begins
     shown = programs.run([TOOL, "ipc", "replay", recording, "--user", "alice"])
-    lines = [line for line in people.lines() if " alice" in line]
-    assert lines and [line for line in shown.stdout.splitlines() if " alice" in line] == lines
+    stories = [[line for line in lines if " alice" in line] for lines in (people.lines(), shown.stdout.splitlines())]
+    both = min(map(len, stories))
+    assert stories[0][:both] == stories[1][:both] and any("report-installed" in line for line in stories[0][:both])
     # a crash in the middle of a line
     recording.write_text(text[:-20], encoding="utf-8")
     cut = programs.run([TOOL, "ipc", "replay", recording, "--json"])
