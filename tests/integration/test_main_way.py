@@ -41,7 +41,7 @@ def test_installed_by_push_then_gone_without_a_trace(world):
     device.wait_gone("alice")
     waiting.until(lambda: not device.policy_files(), "policy gone")
     assert (database.contents(), device.policy_files()) == before
-    assert not agent.record.exists()
+    waiting.until(lambda: not agent.record.exists(), "the agent's record is gone")  # its last act, once devtrustd knows
     assert all(user["state"] == "absent" for user in device.status(uid=accounts.uid_of("alice"))["users"])
 
 

@@ -92,7 +92,9 @@ def installed(device, stores):
 
 
 def same(stores, before, firefox_too=True):
-    """What stays in Firefox's policy while the device is enrolled is compared when it goes."""
+    """What stays in Firefox's policy while the device is enrolled is compared when it goes. The agent's last act, once devtrustd knows that
+    all is removed, is to remove its record."""
+    waiting.until(lambda: not (HOME / ".local/state/devtrust").exists(), "the agent's record is gone")
     now, then = look(stores), before
     if not firefox_too:
         now, then = [(databases, {path: entry for path, entry in files.items() if path != str(FIREFOX_POLICY)}, names) for databases, files, names in (now, then)]
