@@ -125,7 +125,8 @@ def test_cross_origin_requests_get_no_credentialed_answer(before):
 
 
 def test_expired_certificate_is_unmanaged(make_world):
-    world = make_world({"issue": {"user_lifetime": "5s", "renew_after": "4s"}})
+    lifetime = 12
+    world = make_world({"issue": {"user_lifetime": f"{lifetime}s", "renew_after": "4s"}})
     server = world.start_server()
     server.cli("user", "add", "u1")
     device = est.RawDevice(server).enroll()
@@ -133,7 +134,7 @@ def test_expired_certificate_is_unmanaged(make_world):
     server.distribution("on")
     _, _, leaf = device.issue_user("u1")
     assert est.auth(server, leaf) == 204
-    end = time.time() + 5
+    end = time.time() + lifetime
     est.wait_until(end)
     waiting.until(lambda: est.auth(server, leaf) == 403, "expired counts as unmanaged")
     assert certs.openssl("x509", "-inform", "DER", "-noout", "-enddate", stdin=leaf)
