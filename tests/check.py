@@ -100,7 +100,7 @@ def fuzz_jobs() -> list[Job]:
         corpus = ROOT / "build" / "fuzz" / "corpus" / name
         corpus.mkdir(parents=True, exist_ok=True)
         seeds = f"tests/fuzz/seeds/{name}"
-        jobs.append(Job(f"fuzz-{name}", [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+        jobs.append(Job(f"fuzz-{name}", [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=60", "-rss_limit_mb=2048",
                                          f"-artifact_prefix=build/check/fuzz-{name}-", "-verbosity=0", "-print_final_stats=1",
                                          str(corpus), seeds], count_one, FUZZ_SECONDS + 120))
     return jobs

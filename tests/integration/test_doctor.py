@@ -199,7 +199,7 @@ def shifted(seconds):
     return rule
 
 
-@pytest.mark.parametrize("seconds, result, says", [(7200, "failure", "119 minutes ahead|2 hours ahead"), (-7205, "failure", "2 hours behind"),
+@pytest.mark.parametrize("seconds, result, says", [(7200, "failure", "119 minutes ahead|2 hours ahead"), (-7230, "failure", "2 hours behind"),
                                                    (125, "warning", "2 minutes ahead")])
 def test_clock(behind, world, seconds, result, says):
     world.peer.on("GET", "/v1/state", shifted(seconds))
@@ -238,8 +238,10 @@ def test_push_cut_and_repaired(behind, world):
 def test_a_newer_state_that_nobody_told_of(behind, world):
     """The stream stands and says nothing."""
     world.peer.on("GET", "/v1/events", lambda exchange: (exchange.begin_stream(), exchange.hold()))
+    fetched = world.peer.count("GET /v1/state")
     world.peer.end_streams()
     world.peer.wait_stream()
+    world.peer.wait_ended("GET /v1/state", fetched + 1)  # what it asks for when the stream is open again
     behind.wait_status(lambda status: status["push"]["connected"], "connected again")
     world.server.cli("user", "add", "u-poke")
     world.server.cli("assign", "u-poke", behind.uuid, "bob")
@@ -312,7 +314,7 @@ def test_removed_and_held(well, world):
 
 def test_the_device_certificate_expires_and_is_renewed(make_world):
     """The server is away until it has expired."""
-    world = make_world({"issue": {"device_lifetime": "12s"}})
+    world = make_world({"issue": {"device_lifetime": "24s"}})
     device = world.setup()
     world.server.stop()
     why = reason_text("server-unreachable")
@@ -568,7 +570,7 @@ def test_a_newer_daemon(well):
 
 def test_a_crowd_of_doctors_is_no_burden_to_the_server(behind, world):
     """Forty at once: they share a probe."""
-    before = world.peer.count("GET /v1/state")
+    before, begin = world.peer.count("GET /v1/state"), time.monotonic()
     answers = []
 
     connections = [varlink.Connection(behind.socket) for _ in range(8)]
@@ -582,7 +584,8 @@ def test_a_crowd_of_doctors_is_no_burden_to_the_server(behind, world):
         for connection in connections:
             connection.close()
     assert len(answers) == 40 and all(any(check["id"] == "server" and check["result"] == "ok" for check in answer) for answer in answers)
-    assert world.peer.count("GET /v1/state") - before <= 10, "one at a time, half a second apart"
+    rests = (time.monotonic() - begin) / 0.5
+    assert world.peer.count("GET /v1/state") - before <= rests + 2, "one at a time, half a second apart"
 
 
 def test_who_repairs_without_end_is_no_burden_to_the_server(behind, world):

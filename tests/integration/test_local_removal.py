@@ -130,7 +130,7 @@ def test_everywhere_waits_no_longer_than_told_for_an_agent_that_hangs(world):
     agent = device.agents["alice"]
     os.kill(agent.program.pid, signal.SIGSTOP)
     try:
-        done = device.ctl("remove", "--everywhere", "--timeout", "1", "--json")
+        done = device.ctl("remove", "--everywhere", "--timeout", "3", "--json")
         assert done.returncode == 1, done
         assert json.loads(done.stdout)["users"] == [{"user": "alice", "removed": False, "code": "agent-timeout"}]
     finally:

@@ -1,17 +1,16 @@
 """The push channel: at once, again after every kind of end, nothing lost."""
 import signal
-import time
 
 from harness import waiting
 
 
 def test_a_change_is_there_at_once(world):
-    """Switched on, installed: far under a second on any machine that runs these tests; the benchmark measures it."""
+    """Switched on, installed: by the event, for the next poll is hours away. How soon, the benchmark measures."""
     device = world.setup("alice", on=False)
     device.wait_status(lambda status: status["push"]["connected"], "connected")
     device.wait_user("alice", agent_attached=True)
     world.server.distribution("on")
-    device.wait_user("alice", state="installed", timeout=waiting.PATIENCE / 3)
+    device.wait_user("alice", state="installed")
 
 
 def test_server_restarted(world):
@@ -60,14 +59,13 @@ def test_a_stopped_server_is_noticed(make_world):
 
 
 def test_pings_keep_the_stream(make_world):
-    world = make_world({"push": {"ping": "1s"}})
+    """For longer than the watchdog of 2.5 pings would let it live; neither side is so slow that it misses two of them."""
+    world = make_world({"push": {"ping": "4s"}})
     device = world.setup()
     device.wait_status(lambda status: status["push"]["connected"], "connected")
-    opened = device.program.log().count("push stream is open")
-    begin = time.monotonic()
-    waiting.stays(lambda: device.status()["push"]["connected"], 5, "connected through five pings")
-    assert time.monotonic() - begin >= 5
-    assert device.program.log().count("push stream is open") == opened
+    opened = device.program.mark()
+    waiting.stays(lambda: not device.program.logged("push stream is closed", opened), 11, "connected through its pings")
+    assert device.status()["push"]["connected"]
 
 
 def test_state_poll_finds_what_no_event_told(make_world):
