@@ -83,7 +83,7 @@ def test_cert_show_of_a_user_whose_agent_is_away(world):
 
 
 def test_cert_show_reads_the_store_not_a_memory(world):
-    device = world.setup("alice")
+    device = world.setup("alice", device_settings={"limits": {"requests_per_hour": 1}})  # it is not replaced
     device.wait_user("alice", state="installed")
     database = device.agents["alice"].database
     name = database.contents().ours[0]
