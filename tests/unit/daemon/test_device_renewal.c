@@ -23,6 +23,7 @@
 #define DAY INT64_C(86400)
 #define YEAR (365 * DAY)
 #define HOUR_MS INT64_C(3600000)
+#define MINUTE_MS INT64_C(60000) /* what may have passed before a wait is looked at */
 #define NEVER_S INT64_C(253402300799)
 
 /* ---- the wall timer ---- */
@@ -395,16 +396,16 @@ static void next_is_due(struct fixture *f) {
 static void bad_answers_cost_nothing_and_are_asked_again(void **state) {
     struct fixture *f = *state;
     static const struct answer answers[] = {
-        {FAULT_503, RETRY_2H, REASON_SERVER_ERROR, 2 * HOUR_MS - 1000, 3 * HOUR_MS},
-        {FAULT_202, RETRY_2H, REASON_NONE, 2 * HOUR_MS - 1000, 3 * HOUR_MS},
-        {FAULT_503, "Retry-After: 99999999\r\n", REASON_SERVER_ERROR, 6 * HOUR_MS - 1000,
+        {FAULT_503, RETRY_2H, REASON_SERVER_ERROR, 2 * HOUR_MS - MINUTE_MS, 3 * HOUR_MS},
+        {FAULT_202, RETRY_2H, REASON_NONE, 2 * HOUR_MS - MINUTE_MS, 3 * HOUR_MS},
+        {FAULT_503, "Retry-After: 99999999\r\n", REASON_SERVER_ERROR, 6 * HOUR_MS - MINUTE_MS,
          7 * HOUR_MS},
         {FAULT_503, "X-None: 1\r\n", REASON_SERVER_ERROR, 0, HOUR_MS},
-        {FAULT_401, NULL, REASON_TOKEN_REFUSED, HOUR_MS / 6 - 1000, 2 * HOUR_MS},
-        {FAULT_403, NULL, REASON_DEVICE_SUSPENDED, HOUR_MS / 6 - 1000, 2 * HOUR_MS},
-        {FAULT_400, NULL, REASON_CSR_KEY, HOUR_MS / 6 - 1000, 2 * HOUR_MS},
-        {FAULT_HTML, NULL, REASON_SERVER_ANSWER, HOUR_MS / 6 - 1000, 2 * HOUR_MS},
-        {FAULT_TRUNCATED, NULL, REASON_BUNDLE_INVALID, HOUR_MS / 6 - 1000, 2 * HOUR_MS},
+        {FAULT_401, NULL, REASON_TOKEN_REFUSED, HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS},
+        {FAULT_403, NULL, REASON_DEVICE_SUSPENDED, HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS},
+        {FAULT_400, NULL, REASON_CSR_KEY, HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS},
+        {FAULT_HTML, NULL, REASON_SERVER_ANSWER, HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS},
+        {FAULT_TRUNCATED, NULL, REASON_BUNDLE_INVALID, HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS},
         {FAULT_OTHER_KEY, NULL, REASON_LEAF_KEY, 0, HOUR_MS},
         {FAULT_TRUST_LEAF, NULL, REASON_LEAF_CHAIN, 0, HOUR_MS},
         {FAULT_LOST, NULL, REASON_SERVER_UNREACHABLE, 0, HOUR_MS},
@@ -428,7 +429,7 @@ static void a_date_to_come_back_is_the_servers(void **state) {
     begin(f, DAY, 90 * DAY);
     next_is_due(f);
     const struct answer answer = {
-        FAULT_503, headers, REASON_SERVER_ERROR, 2 * HOUR_MS - 1000, 3 * HOUR_MS};
+        FAULT_503, headers, REASON_SERVER_ERROR, 2 * HOUR_MS - MINUTE_MS, 3 * HOUR_MS};
     expect_answer(f, &answer);
 }
 
@@ -448,7 +449,7 @@ static void a_certificate_that_is_refused_is_not_replaced_at_once(void **state) 
         let_it_run(f);
         assert_int_equal(f->server->renewals, asked + 1);
         assert_int_equal(f->renewed, 0);
-        assert_in_range(longest_wait_ms(f), HOUR_MS / 6 - 1000, 2 * HOUR_MS);
+        assert_in_range(longest_wait_ms(f), HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS);
         timer_tells_clock_set = true; /* nor does a clock that is set make it come earlier */
         timer_fire();
         let_it_run(f);

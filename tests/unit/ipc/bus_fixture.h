@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define BUS_PATIENCE_MS 30000
+#define BUS_PATIENCE_MS 60000
 
 struct bus_fixture {
     uv_loop_t loop;

@@ -152,7 +152,9 @@ static void play_close(struct varlink_call *call, void *userdata) {
     varlink_server_close(play->server, play_server_closed, play);
 }
 
-#define PLAY_SILENT_MS 40
+#define PLAY_SILENT_MS 400 /* waited for; what a test does before must be quicker */
+#define PLAY_TIMEOUT                                                                               \
+    "{\"error\":\"io.devtrust.Local.Timeout\",\"parameters\":{\"deadline_ms\":400}}|"
 #define PLAY_SMALL_MAX 80
 
 static const struct method play_dear = {

@@ -290,13 +290,13 @@ static pid_t lock_store(struct play *play) {
             .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000000, .l_len = 512};
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (fcntl(open(path, O_RDWR), F_SETLK, &lock) < 0 || write(ready[1], "", 1) != 1)
+        if (fcntl(open(path, O_RDWR), F_SETLKW, &lock) < 0 || write(ready[1], "", 1) != 1)
             _exit(1);
         pause();
     }
+    close(ready[1]); /* its end is an end, too */
     assert_int_equal(read(ready[0], &byte, 1), 1);
     close(ready[0]);
-    close(ready[1]);
     return pid;
 }
 

@@ -197,11 +197,12 @@ static void test_stores_move(void **state) {
     expect_empty(play, ".config/mozilla/firefox/abcd.default");
 }
 
-/* A profile copied by hand brings certificate and key along. */
+/* A profile copied by hand brings certificate and key along. It comes whole: half of one, looked at
+ * meanwhile, would be a store without a certificate. */
 static void test_a_store_is_copied(void **state) {
     struct play *play = *state;
-    char source[USER_DIRS_PATH_MAX], target[USER_DIRS_PATH_MAX];
-    const char *copy[] = {"cp", "-a", source, target, NULL};
+    char source[USER_DIRS_PATH_MAX], made[USER_DIRS_PATH_MAX];
+    const char *copy[] = {"cp", "-a", source, made, NULL};
 
     REQUIRE_ROOT();
     make_in_home(
@@ -209,8 +210,9 @@ static void test_a_store_is_copied(void **state) {
         "[Profile0]\nIsRelative=1\nPath=one\n[Profile1]\nIsRelative=1\nPath=two\n");
     enrol(play);
     user_dirs_join(play->dirs.home, ".mozilla/firefox/one", source);
-    user_dirs_join(play->dirs.home, ".mozilla/firefox/two", target);
+    user_dirs_join(play->dirs.home, "made", made);
     run(copy);
+    move_in_home(play, "made", ".mozilla/firefox/two");
     assert_true(play_until(play, has_reported));
     settle(play);
     assert_int_equal(play->renews, 0);
