@@ -89,7 +89,7 @@ def unit_jobs(variant: str) -> list[Job]:
     jobs = []
     for program in make_list("UNIT_PROGRAMS", f"VARIANT={variant}"):
         short = program.split("/unit/")[1].replace("/", "-")
-        jobs.append(Job(f"unit-{variant}-{short}", [program], count_cmocka, 300))
+        jobs.append(Job(f"unit-{variant}-{short}", [program], count_cmocka, 900))
     return jobs
 
 
@@ -102,7 +102,7 @@ def fuzz_jobs() -> list[Job]:
         seeds = f"tests/fuzz/seeds/{name}"
         jobs.append(Job(f"fuzz-{name}", [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=60", "-rss_limit_mb=2048",
                                          f"-artifact_prefix=build/check/fuzz-{name}-", "-verbosity=0", "-print_final_stats=1",
-                                         str(corpus), seeds], count_one, FUZZ_SECONDS + 120))
+                                         str(corpus), seeds], count_one, FUZZ_SECONDS + 600))
     return jobs
 
 
@@ -124,15 +124,15 @@ def lint_jobs() -> list[Job]:
 
 def fault_jobs() -> list[Job]:
     """Faults at commits, renames and sends, and a short soak: both in full are targets of their own."""
-    return [Job("faults", ["tests/faults/walk.py", "--commits"], count_one, 1800, {"JOBS": "2"}),
-            Job("soak", ["tests/faults/soak.py"], count_one, 600, {"SOAK_HOURS": "2"})]
+    return [Job("faults", ["tests/faults/walk.py", "--commits"], count_one, 3600, {"JOBS": "2"}),
+            Job("soak", ["tests/faults/soak.py"], count_one, 1800, {"SOAK_HOURS": "2"})]
 
 
 def system_jobs() -> list[Job]:
     """On machines with a systemd of their own; the first one makes the tree that they boot."""
     name = "system"
     return [Job(name, ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={LOGS}/{name}.xml",
-                       "tests/system"], count_pytest, 1800, {"PYTHONDONTWRITEBYTECODE": "1"})]
+                       "tests/system"], count_pytest, 3600, {"PYTHONDONTWRITEBYTECODE": "1"})]
 
 
 def integration_jobs(variant: str) -> list[Job]:

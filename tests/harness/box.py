@@ -126,7 +126,7 @@ class Box:
     def command(self, *argv: str) -> list[str]:
         return ["nsenter", f"--target={self.leader}", "--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup", "--", *argv]
 
-    def run(self, *argv: str, check: bool = True, stdin: str | None = None, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def run(self, *argv: str, check: bool = True, stdin: str | None = None, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
         """As root of the box."""
         done = subprocess.run(self.command(*argv), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
                               text=True, check=False, timeout=timeout, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"})
