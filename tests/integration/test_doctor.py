@@ -599,7 +599,7 @@ def test_who_repairs_without_end_is_no_burden_to_the_server(behind, world):
             connection.send("io.devtrust.Device.Repair")
             behind.call("org.varlink.service.GetInfo")
     asked, halves = world.peer.count("GET /v1/state") - before, 2 * (time.monotonic() - began)
-    assert 0 < asked <= 2 * (halves + 1), "a probe and a fetch, half a second apart"
+    assert 0 < asked <= 2 * (halves + 1) + 1, "a probe and a fetch, half a second apart; another may have been on its way"
 
 
 def test_a_doctor_who_leaves(well):
