@@ -59,7 +59,7 @@ static void send_times(int fd, const char *text, unsigned times) {
 /* ---- a rate ---- */
 
 static void test_past_his_rate_a_user_waits(void **state) {
-    static const struct rate rate = {.per_s = 2, .burst = 5};
+    static const struct rate rate = {.per_s = 1, .burst = 5};
     (void)state;
     start_with(&rate, NULL);
     int CLEANUP_CLOSE first = play_connect_as(&play, GREEDY);
