@@ -6,8 +6,6 @@
 
 #include "tests/unit/daemon/peer.h"
 
-#include "common/cleanup.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,6 +37,7 @@ struct fixture {
     int hints, changes;
     char epoch[37];
     int64_t generation;
+    char *long_script; /* a peer's thread may be at it until the peer stops */
 };
 
 static bool answer(
@@ -149,6 +148,7 @@ static int tear_down(void **state) {
     peer_loop_end(&f->loop);
     assert_true(stream_closed && f->closed);
     peer_stop(f->peer);
+    free(f->long_script);
     pki_free(&f->ca);
     pki_free(&f->server);
     free(f);
@@ -237,7 +237,7 @@ static void silence_in_place_of_an_answer_is_dead(void **state) {
 static void a_line_without_an_end_is_cut(void **state) {
     struct fixture *f = *state;
     size_t size = 10 * 1024 * 1024, head = strlen(STREAM);
-    CLEANUP_FREE char *script = malloc(head + size + 1);
+    char *script = f->long_script = malloc(head + size + 1);
     memcpy(script, STREAM, head);
     memset(script + head, 'x', size);
     script[head + size] = '\0';
