@@ -23,6 +23,19 @@ static void sweep_deinit(struct sweep *sweep) {
     nss_certificates_deinit(&sweep->certificates);
 }
 
+/* Certificates and keys meet by their ids: where one could not be read, a key that works would pass
+ * for an orphan. */
+static bool has_all_ids(const struct sweep *sweep) {
+    for (size_t i = 0; i < sweep->certificates.count; i++)
+        if (sweep->certificates.items[i].ours && !sweep->certificates.items[i].id)
+            return false;
+    for (size_t i = 0; i < sweep->keys.count; i++)
+        if (!sweep->keys.items[i].id &&
+            ours_key_label_matches(sweep->ours, sweep->keys.items[i].label, NULL))
+            return false;
+    return true;
+}
+
 static int sweep_read(
     struct sweep *sweep, struct nss_session *session, const struct ours *ours,
     enum reason *ret_reason) {
@@ -32,6 +45,8 @@ static int sweep_read(
     r = nss_certificates_read(session, ours, &sweep->certificates);
     if (r >= 0)
         r = nss_keys_read(session, &sweep->keys);
+    if (r >= 0 && !has_all_ids(sweep))
+        r = -EIO;
     if (r < 0) {
         sweep_deinit(sweep);
         *ret_reason = r == -ENOMEM ? REASON_NO_MEMORY : nss_session_failure(session, "list");
@@ -186,6 +201,18 @@ static int sweep_issuers(
     return -EBADMSG;
 }
 
+/* Whether certificate and key are there. */
+static bool holds(const struct sweep *sweep, const uint8_t *spki) {
+    for (size_t i = 0; i < sweep->certificates.count; i++) {
+        const struct nss_certificate *certificate = &sweep->certificates.items[i];
+
+        if (certificate->ours && has_key_hash(certificate->x509, spki) &&
+            nss_keys_find(&sweep->keys, certificate))
+            return true;
+    }
+    return false;
+}
+
 /* One pass; *ret_removed counts what was (to be) deleted. */
 static int sweep_pass(
     struct nss_session *session, const struct ours *ours, const uint8_t *keep,
@@ -196,6 +223,11 @@ static int sweep_pass(
 
     if (r < 0)
         return r;
+    if (keep && !holds(&sweep, keep)) {
+        /* whatever has become of it since it was verified: nothing is given up for it */
+        *ret_reason = REASON_STORE_VERIFY;
+        r = -EBADMSG;
+    }
     for (size_t i = 0; r >= 0 && i < sweep.certificates.count; i++) {
         const struct nss_certificate *certificate = &sweep.certificates.items[i];
 

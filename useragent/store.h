@@ -116,7 +116,8 @@ struct store_ops {
 
     /** Removes every key and certificate of ours but that of `keep` (NULL: all), keys of ours that
      * no certificate names, and the issuers that nothing needs any more (`keep_issuer`: was there
-     * before us). Looks again afterwards: -EBADMSG where something is left. */
+     * before us). Looks again afterwards: -EBADMSG where something is left, or where `keep` is not
+     * there; nothing is removed then. */
     int (*sweep)(
         struct store *store, const struct ours *ours, const uint8_t *keep, bool keep_issuer,
         enum reason *ret_reason);

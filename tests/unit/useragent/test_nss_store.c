@@ -2,12 +2,14 @@
  * bad database is named and left alone. */
 #include "useragent/credential_key.h"
 #include "useragent/nss_database.h"
+#include "useragent/nss_headers.h"
 #include "useragent/nss_store.h"
 #include "useragent/store.h"
 
 #include "home.h"
 #include "pki.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
@@ -369,6 +371,48 @@ static void test_supersede_keeps_the_new_one(void **state) {
     ops->close(store);
     credential_free(&old);
     credential_free(&new);
+}
+
+/* Takes NSS's place: a certificate's id cannot be read. */
+static bool ids_are_unreadable;
+
+SECItem *PK11_GetLowLevelKeyIDForCert(
+    PK11SlotInfo *slot, CERTCertificate *certificate, void *wincx) {
+    SECItem *(*real)(PK11SlotInfo *, CERTCertificate *, void *);
+
+    if (ids_are_unreadable)
+        return NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "PK11_GetLowLevelKeyIDForCert");
+    return real(slot, certificate, wincx);
+}
+
+/* A key that nothing seems to name is no orphan then. */
+static void test_nothing_is_given_up_for_what_is_not_seen(void **state) {
+    struct fixture *fixture = *state;
+    struct credential current, other;
+    struct store *store;
+    enum reason reason;
+
+    credential_make(&current, &fixture->pki, KEY_TYPE_P256, PKI_DEVICE, "request-1");
+    credential_make(&other, &fixture->pki, KEY_TYPE_P256, PKI_DEVICE, "request-2");
+    store = open_store(fixture, true);
+    install(fixture, store, &current);
+    ids_are_unreadable = true;
+    assert_int_equal(
+        ops->sweep(store, &fixture->ours, credential_key_spki(current.key), false, &reason), -EIO);
+    assert_int_equal(
+        ops->discard(store, &fixture->ours, credential_key_spki(other.key), false, &reason), -EIO);
+    ids_are_unreadable = false;
+    assert_int_equal(ops->verify(store, current.leaf, &reason), 0);
+    /* nor where the one that is to stay has gone since it was seen */
+    assert_int_equal(
+        ops->sweep(store, &fixture->ours, credential_key_spki(other.key), false, &reason),
+        -EBADMSG);
+    assert_int_equal(reason, REASON_STORE_VERIFY);
+    assert_int_equal(ops->verify(store, current.leaf, &reason), 0);
+    ops->close(store);
+    credential_free(&current);
+    credential_free(&other);
 }
 
 static void test_issuer_of_somebody_else_stays(void **state) {
@@ -811,6 +855,7 @@ int main(void) {
         TEST(test_foreign_things_stay),
         TEST(test_another_device_in_the_same_database),
         TEST(test_supersede_keeps_the_new_one),
+        TEST(test_nothing_is_given_up_for_what_is_not_seen),
         TEST(test_issuer_of_somebody_else_stays),
         TEST(test_recorded_key_is_ours_with_a_foreign_ca),
         TEST(test_master_password),
