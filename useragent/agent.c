@@ -122,6 +122,12 @@ static bool same_request(const struct agent *agent) {
            strcmp(agent->snapshot.request.id, agent->work.request.id) == 0;
 }
 
+/* Another is asked for, or devtrustd has refused this one. */
+static bool is_over(const struct agent *agent) {
+    return (agent->have_snapshot && !same_request(agent)) ||
+           strcmp(agent->work.request.id, agent->ignored) == 0;
+}
+
 static bool must_check(const struct agent *agent) {
     return agent->check_needed ||
            (agent->have_snapshot && agent->snapshot.mode == AGENT_MODE_CERTIFICATE &&
@@ -153,7 +159,7 @@ static enum agent_event next_event(const struct agent *agent) {
         return idle_event(agent);
     case AGENT_SUBMITTED:
     case AGENT_WAITING:
-        return agent->have_snapshot && !same_request(agent) ? AGENT_EVENT_CANCELLED : NO_EVENT;
+        return is_over(agent) ? AGENT_EVENT_CANCELLED : NO_EVENT;
     case AGENT_FAILING:
         if (!agent->have_snapshot)
             return NO_EVENT;

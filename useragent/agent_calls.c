@@ -16,9 +16,10 @@ void agent_calls_ignore(
 
 /* ---- Submit ---- */
 
+/* The key goes when no job runs: an inspection may just be looking at it. */
 static void end_request(struct agent *agent) {
     memcpy(agent->ignored, agent->work.request.id, sizeof agent->ignored);
-    agent_dispatch(agent, AGENT_EVENT_CANCELLED);
+    agent_settle(agent);
 }
 
 static void take_submit_reply(struct agent *agent, struct json_object *parameters) {
