@@ -214,10 +214,16 @@ static enum agent_event rebuild(struct agent_work *work, struct store_certificat
     return AGENT_EVENT_RESUME_SUPERSEDE;
 }
 
-/* A store that cannot be opened is no lost certificate: nothing could be put there either. */
+/* A store that cannot be opened or read says nothing. */
+static bool was_looked_into(const struct store_set_item *item) {
+    return item->store ? item->reason == REASON_NONE : item->reason == REASON_STORE_MISSING;
+}
+
+/* In one that could not be looked into is no lost certificate: it may be there, and nothing could
+ * be put there either. */
 static const char *judge_store(
     const struct store_set_item *item, struct store_certificates *found, const uint8_t *spki) {
-    if (!item->listed || (!item->store && item->reason != REASON_STORE_MISSING))
+    if (!item->listed || !was_looked_into(item))
         return NULL;
     if (item->store && find_verified(found, spki))
         return NULL;
@@ -271,7 +277,7 @@ static bool adopt(struct agent_work *work, struct store_set_item *item) {
 static bool note_absence(
     struct agent_record *record, const struct store_set_item *item,
     const struct store_certificates *found) {
-    if (!item->store && item->reason != REASON_STORE_MISSING)
+    if (!was_looked_into(item))
         return false;
     for (size_t i = 0; i < found->count; i++)
         if (found->items[i].verified)

@@ -2,6 +2,10 @@
  * undone, what is left alone. */
 #include "work_fixture.h"
 
+#include "useragent/nss_headers.h"
+
+#include <dlfcn.h>
+
 /* As the record stood before the last write of an import. */
 static void write_as_importing(
     struct fixture *fixture, const struct agent_record *before, const uint8_t *spki) {
@@ -201,6 +205,34 @@ static void test_record_that_cannot_be_written(void **state) {
     expect_in_store(fixture, 1, 1);
 }
 
+/* Takes NSS's place: the database is open, but its keys cannot be read. */
+static bool keys_are_unreadable;
+
+SECKEYPrivateKeyList *PK11_ListPrivKeysInSlot(PK11SlotInfo *slot, char *nickname, void *context) {
+    SECKEYPrivateKeyList *(*real)(PK11SlotInfo *, char *, void *);
+
+    if (keys_are_unreadable) {
+        PORT_SetError(SEC_ERROR_PKCS11_GENERAL_ERROR);
+        return NULL;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "PK11_ListPrivKeysInSlot");
+    return real(slot, nickname, context);
+}
+
+static void test_store_that_cannot_be_read_is_no_lost_one(void **state) {
+    struct fixture *fixture = *state;
+
+    complete(fixture, "request-1");
+    fixture->work.record.stores[0].present_since = 1;
+    keys_are_unreadable = true;
+    assert_int_equal(agent_work_check(&fixture->work), AGENT_EVENT_CHECKED);
+    keys_are_unreadable = false;
+    assert_null(fixture->work.wanted);
+    assert_int_equal(fixture->work.record.stores[0].present_since, 1);
+    assert_int_equal(agent_work_check(&fixture->work), AGENT_EVENT_CHECKED);
+    assert_null(fixture->work.wanted);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -214,6 +246,7 @@ int main(void) {
         TEST(test_removal_from_a_home_that_is_away_is_no_success),
         TEST(test_removal_without_any_order_is_no_success),
         TEST(test_record_that_cannot_be_written),
+        TEST(test_store_that_cannot_be_read_is_no_lost_one),
     };
 
     if (credential_key_harden() < 0)
