@@ -5,6 +5,7 @@
 #include "common/cleanup.h"
 #include "common/json_fields.h"
 #include "common/random.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <string.h>
@@ -57,8 +58,9 @@ static const struct json_field current_table[] = {
     JSON_FIELD(struct current_fields, stores, "stores", JSON_FIELD_ARRAY, true, 0, STORE_MAX),
 };
 
+/* A path is bytes, JSON is UTF-8: one that is not has its bytes in hex. */
 struct store_fields {
-    const char *kind, *path;
+    const char *kind, *path, *path_hex; /* one of the two paths */
     bool issuer_found, verified;
     int64_t present_since;
 };
@@ -66,7 +68,10 @@ struct store_fields {
 static const struct json_field store_table[] = {
     JSON_FIELD(struct store_fields, kind, "kind", JSON_FIELD_STRING, true, 1, 32),
     JSON_FIELD(
-        struct store_fields, path, "path", JSON_FIELD_STRING, true, 1, USER_DIRS_PATH_MAX - 1),
+        struct store_fields, path, "path", JSON_FIELD_STRING, false, 1, USER_DIRS_PATH_MAX - 1),
+    JSON_FIELD(
+        struct store_fields, path_hex, "path_hex", JSON_FIELD_STRING, false, 2,
+        2 * (USER_DIRS_PATH_MAX - 1)),
     JSON_FIELD(struct store_fields, issuer_found, "issuer_found", JSON_FIELD_BOOL, true, 0, 0),
     JSON_FIELD(struct store_fields, verified, "verified", JSON_FIELD_BOOL, true, 0, 0),
     JSON_FIELD(struct store_fields, present_since, "present_since", JSON_FIELD_INT, false, 0, 0),
@@ -100,6 +105,21 @@ static const struct json_field record_table[] = {
     JSON_FIELD(struct record_fields, intent, "intent", JSON_FIELD_OBJECT, false, 0, 0),
 };
 
+static int read_path(const struct store_fields *fields, char ret[USER_DIRS_PATH_MAX]) {
+    char path[USER_DIRS_PATH_MAX] = "";
+
+    if (!fields->path == !fields->path_hex)
+        return -EINVAL;
+    if (fields->path)
+        memcpy(path, fields->path, strlen(fields->path) + 1);
+    else if (hex_decode(fields->path_hex, (uint8_t *)path, strlen(fields->path_hex) / 2) < 0)
+        return -EINVAL;
+    if (path[0] != '/')
+        return -EINVAL;
+    memcpy(ret, path, sizeof path);
+    return 0;
+}
+
 static int read_store(struct json_object *object, struct agent_record_store *ret) {
     struct store_fields fields = {.present_since = AGENT_RECORD_UNKNOWN};
     int r;
@@ -107,12 +127,12 @@ static int read_store(struct json_object *object, struct agent_record_store *ret
     r = json_fields_read(object, store_table, ARRAY_LENGTH(store_table), &fields, NULL);
     if (r < 0)
         return r;
-    if (fields.path[0] != '/')
-        return -EINVAL;
+    r = read_path(&fields, ret->location.path);
+    if (r < 0)
+        return r;
     r = store_kind_from_name(fields.kind, &ret->location.kind);
     if (r < 0)
         return r;
-    memcpy(ret->location.path, fields.path, strlen(fields.path) + 1);
     ret->issuer_found = fields.issuer_found;
     ret->verified = fields.verified;
     ret->present_since = fields.present_since;
@@ -240,6 +260,16 @@ static const char *text_or_null(const char *text) {
     return text[0] != '\0' ? text : NULL;
 }
 
+static int add_path(struct json_object *object, const char *path) {
+    size_t size = strlen(path);
+    char hex[2 * USER_DIRS_PATH_MAX];
+
+    return utf8_is_valid(path, size)
+               ? json_fields_add_string(object, "path", path)
+               : json_fields_add_string(
+                     object, "path_hex", hex_encode((const uint8_t *)path, size, hex));
+}
+
 static int add_store(struct json_object *array, const struct agent_record_store *store) {
     struct json_object *object = json_object_new_object();
     int r = array_add(array, object);
@@ -247,7 +277,7 @@ static int add_store(struct json_object *array, const struct agent_record_store 
     if (r >= 0)
         r = json_fields_add_string(object, "kind", store_kind_name(store->location.kind));
     if (r >= 0)
-        r = json_fields_add_string(object, "path", store->location.path);
+        r = add_path(object, store->location.path);
     if (r >= 0)
         r = json_fields_add_bool(object, "issuer_found", store->issuer_found);
     if (r >= 0)

@@ -95,6 +95,23 @@ static void test_round_trip(void **state) {
     agent_record_deinit(&read);
 }
 
+/* In homes that are older than UTF-8, and in nobody's favour but a file system's. */
+static void test_path_that_is_not_utf8(void **state) {
+    static const char odd[] = "/home/alice/.mozilla/firefox/Profil\xe9";
+    struct fixture *fixture = *state;
+    struct agent_record written, read;
+
+    fill(fixture, &written);
+    strcpy(written.stores[1].location.path, odd);
+    assert_int_equal(agent_record_write(&fixture->dirs, &written), 0);
+    assert_int_equal(agent_record_read(&fixture->dirs, &read), 0);
+    assert_int_equal(read.store_count, 2);
+    assert_string_equal(read.stores[0].location.path, written.stores[0].location.path);
+    assert_string_equal(read.stores[1].location.path, odd);
+    agent_record_deinit(&written);
+    agent_record_deinit(&read);
+}
+
 static void test_full_lists_fit(void **state) {
     struct fixture *fixture = *state;
     struct agent_record record, read;
@@ -162,6 +179,11 @@ static void test_broken_is_set_aside(void **state) {
         "{\"format\": \"devtrust-agent\", \"version\": 1, \"device\": \"not a uuid, but it is 36 "
         "long!!!!\"}",
         "{\"format\": \"devtrust-agent\", \"version\": 1, \"current\": {\"serial\": 5}}",
+        "{\"format\": \"devtrust-agent\", \"version\": 1, \"current\": {\"serial\": \"5\", "
+        "\"spki_sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\", "
+        "\"not_before\": 1, \"not_after\": 2, \"installed_at\": 1, \"renew_at\": 1, "
+        "\"renew_after_s\": 1, \"stores\": [{\"kind\": \"nss_firefox\", \"path_hex\": \"2f0\", "
+        "\"issuer_found\": true, \"verified\": true}]}}",
         "{\"format\": \"devtrust-agent\", \"version\": 1, \"intent\": {\"phase\": \"dance\"}}",
         "{\"format\": \"devtrust-agent\", \"version\": 1, \"intent\": {\"phase\": \"import\"}}",
         "{\"format\": \"devtrust-agent\", \"version\": 1, \"issuers\": [\"AAAA\"]}",
@@ -246,6 +268,7 @@ static void test_remove_takes_the_empty_directory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),
+        TEST(test_path_that_is_not_utf8),
         TEST(test_full_lists_fit),
         TEST(test_issuers_newest_first),
         TEST(test_broken_is_set_aside),
