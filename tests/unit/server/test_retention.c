@@ -52,6 +52,27 @@ static void test_the_newest_of_a_device_stays(void **state) {
     X509_free(first), X509_free(second), X509_free(other), X509_free(user);
 }
 
+/* The answer to its renewal may never have reached it. */
+static void test_the_one_that_a_device_used_last_stays(void **state) {
+    struct db *db = ((struct records *)*state)->db;
+    records_fill(db);
+    X509 *first = records_issue_until(db, 1, DEVICE_A, "", "", NOW - 30);
+    X509 *used = records_issue_until(db, 2, DEVICE_A, "", "", NOW - 20);
+    X509 *lost = records_issue_until(db, 3, DEVICE_A, "", "", NOW - 10);
+    certificate_confirm(db, records_id(db, first), false, NOW - 60);
+    certificate_confirm(db, records_id(db, used), false, NOW - 50); /* revokes the first */
+
+    assert_int_equal(retention_forget(db, NOW + 100 * KEEP, KEEP), 1);
+    assert_false(is_known(db, first));
+    assert_true(is_known(db, used));
+    assert_true(is_known(db, lost));
+    certificate_confirm(db, records_id(db, lost), false, NOW); /* it has come after all */
+    assert_int_equal(retention_forget(db, NOW + 100 * KEEP, KEEP), 1);
+    assert_false(is_known(db, used));
+    assert_true(is_known(db, lost));
+    X509_free(first), X509_free(used), X509_free(lost);
+}
+
 static void test_tokens_go_after_a_while(void **state) {
     struct db *db = ((struct records *)*state)->db;
     char text[TOKEN_TEXT_SIZE];
@@ -80,6 +101,8 @@ int main(void) {
             test_expired_user_certificates_go_after_a_while, records_setup, records_teardown),
         cmocka_unit_test_setup_teardown(
             test_the_newest_of_a_device_stays, records_setup, records_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_the_one_that_a_device_used_last_stays, records_setup, records_teardown),
         cmocka_unit_test_setup_teardown(
             test_tokens_go_after_a_while, records_setup, records_teardown),
         cmocka_unit_test_setup_teardown(test_a_pass_is_bounded, records_setup, records_teardown),
