@@ -98,7 +98,7 @@ static int run(const char *socket_path, const struct user_dirs *dirs) {
 static int remove_all(const char *socket_path, const struct user_dirs *dirs) {
     struct agent_report report;
     enum reason reason = REASON_NONE;
-    int r = local_removal_run(dirs, &clock_system, &random_system, &report, &reason);
+    int r = local_removal_run(socket_path, dirs, &clock_system, &random_system, &report, &reason);
 
     if (r < 0) {
         (void)fprintf(

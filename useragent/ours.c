@@ -107,11 +107,16 @@ static X509 *find_issuer(const struct ours *ours, X509 *leaf, STACK_OF(X509) * s
     return NULL;
 }
 
+/* Issuing CAs have the policy, too. */
+static bool is_of_some_device(X509 *leaf) {
+    return X509_check_ca(leaf) == 0 && x509_has_policy(leaf, X509_POLICY_USER);
+}
+
 bool ours_matches(const struct ours *ours, X509 *leaf, STACK_OF(X509) * stored, X509 **ret_issuer) {
     uint8_t spki[SHA256_SIZE];
     X509 *issuer = find_issuer(ours, leaf, stored);
 
-    if (!issuer &&
+    if (!issuer && !(ours->any_device && is_of_some_device(leaf)) &&
         (x509_cert_spki_sha256(leaf, spki) < 0 || !contains(ours->keys, ours->key_count, spki)))
         return false;
     if (ret_issuer)
@@ -119,22 +124,34 @@ bool ours_matches(const struct ours *ours, X509 *leaf, STACK_OF(X509) * stored, 
     return true;
 }
 
+/* The request id behind "<device> ", or NULL. */
+static const char *behind_device(const char *text, const char *device) {
+    const size_t length = strlen(device);
+
+    return strncmp(text, device, length) == 0 && text[length] == ' ' && text[length + 1] != '\0'
+               ? text + length + 1
+               : NULL;
+}
+
+static const char *behind_any_device(const char *text) {
+    char device[37] = "";
+
+    strncpy(device, text, sizeof device - 1);
+    return random_uuid_is_valid(device) ? behind_device(text, device) : NULL;
+}
+
 bool ours_key_label_matches(
     const struct ours *ours, const char *label, const char **ret_request_id) {
     const size_t prefix = sizeof KEY_LABEL_PREFIX - 1;
+    const char *request_id = NULL;
 
     if (strncmp(label, KEY_LABEL_PREFIX, prefix) != 0)
         return false;
-    for (size_t i = 0; i < ours->device_count; i++) {
-        const size_t device = strlen(ours->devices[i]);
-        const char *rest = label + prefix;
-
-        if (strncmp(rest, ours->devices[i], device) != 0 || rest[device] != ' ' ||
-            rest[device + 1] == '\0')
-            continue;
-        if (ret_request_id)
-            *ret_request_id = rest + device + 1;
-        return true;
-    }
-    return false;
+    for (size_t i = 0; i < ours->device_count && !request_id; i++)
+        request_id = behind_device(label + prefix, ours->devices[i]);
+    if (!request_id && ours->any_device)
+        request_id = behind_any_device(label + prefix);
+    if (request_id && ret_request_id)
+        *ret_request_id = request_id;
+    return request_id != NULL;
 }

@@ -24,6 +24,7 @@ struct ours {
     size_t issuer_count;
     uint8_t keys[OURS_MAX_KEYS][SHA256_SIZE]; /* recorded public keys */
     size_t key_count;
+    bool any_device; /* only to look, never to delete: whatever device's, and by whomever issued */
 };
 
 /** Releases the certificates; safe on a zeroed one. */

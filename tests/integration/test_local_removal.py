@@ -79,6 +79,23 @@ def test_a_home_that_is_away_is_no_success(world):
         away.rename(home)
 
 
+def test_a_record_that_is_lost(world):
+    """It was deleted, or lies where only the session's environment points: what it would name is no less there."""
+    device = install(world, "alice")
+    agent = device.agents["alice"]
+    agent.stop()
+    agent.record.unlink()
+    device.stop()
+    done = remove_as(device, "alice")
+    assert done.returncode == 1 and "[record-missing]" in done.stderr, (done, "nobody says what is ours")
+    assert len(agent.database.contents().ours) == 1
+    device.start()
+    done = device.ctl("remove", "--everywhere")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert agent.database.contents().ours == [] and agent.database.contents().keys == ()
+    device.wait_user("alice", state="absent")
+
+
 def test_a_record_of_a_newer_version_and_a_broken_one(world):
     device = install(world, "alice")
     agent = device.agents["alice"]
