@@ -55,6 +55,7 @@ static void block(struct agent *agent) {
 static void act(struct agent *agent, enum agent_action action) {
     switch (action) {
     case AGENT_ACTION_CHECK:
+        agent->check_needed = false; /* what happens from now on is for the next one */
         agent_jobs_queue(agent, JOB_CHECK);
         break;
     case AGENT_ACTION_PREPARE:

@@ -69,7 +69,6 @@ static void take_result(struct agent *agent, const struct job *job) {
         renewal_plan(&agent->renewal, work->record.renew_at);
         break;
     case JOB_CHECK:
-        agent->check_needed = false;
         agent->checked_with_settings = work->settings.present;
         agent->wanted = work->wanted;
         renewal_plan(&agent->renewal, work->record.renew_at);

@@ -58,6 +58,7 @@ struct play {
     unsigned postpone_reports;            /* so many are answered with TooSoon, as by a full disk */
     uint64_t answer_within_ms, settle_ms; /* of the agent (agent.h) */
     const char *bus;                      /* of machine and user; NULL: none */
+    const struct clock_source *clock;     /* of the agent, in its process; NULL: the machine's */
     bool advance_on_renew;                /* Renew makes the request "renewed" */
 
     /* what was seen */
@@ -369,7 +370,7 @@ static inline void play_agent_main(struct play *play) {
         .system_bus = play->bus,
         .user_bus = play->bus,
         .notice_settle_ms = 1,
-        .clock = &clock_system,
+        .clock = play->clock ? play->clock : &clock_system,
         .random = &random_system,
         .answer_within_ms = play->answer_within_ms,
         .settle_ms = play->settle_ms,
