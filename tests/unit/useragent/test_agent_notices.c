@@ -5,6 +5,8 @@
 
 #include "tests/unit/ipc/bus_fixture.h"
 
+#include <sys/mman.h>
+
 #define SERVICE "org.freedesktop.Notifications"
 
 struct fixture {
@@ -104,6 +106,27 @@ static void enrol(struct fixture *f) {
     f->play.request_id = NULL;
 }
 
+static void test_the_home_comes_too_late(void **state) {
+    struct fixture *f = *state;
+    REQUIRE_ROOT();
+    home_remove(&f->play.dirs);
+    f->play.request_id = "request-1";
+    play_start_agent(&f->play);
+    assert_true(play_until(&f->play, has_told));
+    assert_string_equal(f->summary, "Please sign out and in again");
+    assert_non_null(strstr(f->body, "home directory was not there"));
+    assert_true(play_until(&f->play, has_reported));
+    assert_string_equal(f->play.code, "store-missing");
+    /* it is there after all, and the next request finds it */
+    assert_int_equal(mkdir(f->play.dirs.home, 0700), 0);
+    play_chown_home(&f->play);
+    f->play.request_id = "request-2";
+    play_notify(&f->play);
+    assert_true(play_until(&f->play, has_closed));
+    assert_string_equal(f->play.outcome, "installed");
+    assert_int_equal(f->told, 1);
+}
+
 static void test_the_certificate_ends_and_the_server_is_away(void **state) {
     struct fixture *f = *state;
     REQUIRE_ROOT();
@@ -136,6 +159,13 @@ static void start_firefox(struct fixture *f) {
     }
 }
 
+static void logind_says(struct fixture *f, bool sleeps) {
+    BUS_MUST(sd_bus_emit_signal(
+        f->logind, "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep",
+        "b", sleeps));
+    BUS_MUST(sd_bus_flush(f->logind));
+}
+
 /* Told while it runs; when it is gone, seen at the machine's waking (or within a minute). */
 static void test_a_browser_is_older_than_its_policy(void **state) {
     struct fixture *f = *state;
@@ -148,19 +178,62 @@ static void test_a_browser_is_older_than_its_policy(void **state) {
     assert_non_null(strstr(f->summary, "restart your browser"));
     assert_non_null(strstr(f->body, "Firefox"));
     end_firefox(f);
-    BUS_MUST(sd_bus_emit_signal(
-        f->logind, "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep",
-        "b", 0));
-    BUS_MUST(sd_bus_flush(f->logind));
+    logind_says(f, false);
     assert_true(play_until(&f->play, has_closed));
     assert_int_equal(f->told, 1);
 }
 
+/* The agent's clock, in memory that both processes share; its timer keeps to the kernel's. */
+static int64_t *ahead_s;
+static int64_t shifted_wall_s(void *unused) {
+    (void)unused;
+    return time(NULL) + *ahead_s;
+}
+static const struct clock_source shifted = {.wall_s = shifted_wall_s};
+
+static bool has_inspected(struct play *play) {
+    return play->inspections > 0;
+}
+static bool has_asked(struct play *play) {
+    return play->renews > 0;
+}
+
+/* Whoever answers is at rest: what it was at is over. */
+static void rest(struct fixture *f, const char *id) {
+    f->play.inspections = 0;
+    f->play.inspection = id;
+    play_notify(&f->play);
+    assert_true(play_until(&f->play, has_inspected));
+}
+
+/* After sixty days of sleep the renewal is compared with the clock because logind says so, whatever
+ * the timer does. */
+static void test_a_renewal_is_looked_at_after_sleep(void **state) {
+    struct fixture *f = *state;
+    REQUIRE_ROOT();
+    ahead_s =
+        mmap(NULL, sizeof *ahead_s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(ahead_s != MAP_FAILED);
+    f->play.clock = &shifted;
+    enrol(f);
+    rest(f, "before");
+    logind_says(f, true);
+    *ahead_s = 60 * INT64_C(86400);
+    rest(f, "asleep");
+    assert_int_equal(f->play.renews, 0);
+    logind_says(f, false);
+    assert_true(play_until(&f->play, has_asked));
+    assert_string_equal(f->play.renew_reason, "due");
+    munmap(ahead_s, sizeof *ahead_s);
+}
+
 int main(void) {
+#define TEST(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            test_the_certificate_ends_and_the_server_is_away, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_browser_is_older_than_its_policy, setup, teardown),
+        TEST(test_the_home_comes_too_late),
+        TEST(test_the_certificate_ends_and_the_server_is_away),
+        TEST(test_a_browser_is_older_than_its_policy),
+        TEST(test_a_renewal_is_looked_at_after_sleep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
