@@ -1,6 +1,6 @@
 """Renewal by the agent's own wall-clock timer, seen with short lives."""
 import pytest
-from harness import est, waiting
+from harness import accounts, est, varlink, waiting
 
 ROOM = {"limits": {"requests_per_hour": 10000}}
 SHORT = {"issue": {"user_lifetime": "30s", "renew_after": "4s", "superseded_grace": "0s"}}
@@ -50,6 +50,23 @@ def test_expired_while_away_is_renewed_like_any_other(make_world):
     new = device.wait_user("alice", state="installed", serial=lambda serial: serial != old["serial"])
     waiting.until(lambda: device.user("alice")["serial"] in agent.database.serials(), "the new one is in")
     assert new["not_after"] > old["not_after"]
+
+
+def test_an_agent_hears_of_an_end_that_only_the_server_could_put_off(make_world):
+    """What it tells the person at the screen."""
+    world = make_world({"issue": {"user_lifetime": "6s", "renew_after": "4s"}})
+    device = world.setup("alice", device_settings=ROOM)
+    user = device.wait_user("alice", state="installed")
+    device.agents["alice"].stop()
+    world.server.stop()
+    device.wait_status(lambda status: not status["push"]["connected"], "the server is away")
+    est.wait_until(user["not_after"])
+    with varlink.Connection(device.socket, accounts.uid_of("alice")) as agent:
+        snapshots = agent.stream("io.devtrust.Agent.Watch", {"version": "test"})
+        expiry = waiting.until(lambda: next(snapshots).get("expiry"), "the end")
+        assert expiry["not_after"] == user["not_after"] and 0 < expiry["unreachable_since"] <= user["not_after"] + waiting.PATIENCE, expiry
+        world.server.start()
+        waiting.until(lambda: "expiry" not in next(snapshots), "the server is back")
 
 
 def test_limit_of_requests_per_hour(make_world):
