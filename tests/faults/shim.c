@@ -267,6 +267,12 @@ EXPORT ssize_t read(int fd, void *data, size_t size) {
     PERFORM(kind, REAL(read)(fd, data, size));
 }
 
+/* how libevent reads what is no TLS: an administrator's command */
+EXPORT ssize_t readv(int fd, const struct iovec *parts, int count) {
+    enum faults_kind kind = at_receive("readv", fd, 0);
+    PERFORM(kind, REAL(readv)(fd, parts, count));
+}
+
 EXPORT ssize_t recv(int fd, void *data, size_t size, int flags) {
     enum faults_kind kind = at_receive("recv", fd, flags);
     PERFORM(kind, REAL(recv)(fd, data, size, flags));
