@@ -75,7 +75,11 @@ static void take_result(struct agent *agent, const struct job *job) {
         if (work->wanted_later && !work->repairing)
             renewal_postpone(&agent->renewal, clock_wall_s(work->clock), agent->options.random);
         break;
-    case JOB_FINISH:
+    case JOB_IMPORT:
+        /* not once all is finished: so ends, too, what a check has found to be deleted, and what it
+         * has found missing beside that is still to be asked for */
+        if (job->event != AGENT_EVENT_VERIFIED)
+            break;
         agent->wanted = NULL;
         renewal_succeeded(&agent->renewal, clock_wall_s(work->clock), work->record.renew_at);
         break;

@@ -113,6 +113,21 @@ void agent_work_note_stores(struct agent_work *work) {
             work->stores_seen += store_watch_mark(&work->set.items[i].location);
 }
 
+/* A store without a fault of its own may still be without the current certificate: seen as long as
+ * the stores are open, known from the record afterwards. */
+static enum reason lack_of(const struct agent_work *work, const struct store_set_item *item) {
+    const struct agent_record *record = &work->record;
+    bool open = store_set_is_open(&work->set);
+
+    if (!item->listed || item->reason != REASON_NONE || (open && item->verified))
+        return item->reason;
+    for (size_t i = 0; i < record->store_count; i++)
+        if (record->stores[i].location.kind == item->location.kind &&
+            strcmp(record->stores[i].location.path, item->location.path) == 0)
+            return !open && record->stores[i].verified ? REASON_NONE : REASON_STORE_STALE;
+    return REASON_NO_CERTIFICATE;
+}
+
 /* All but those that are gone and that no browser reads. */
 static void report_stores(struct agent_work *work) {
     struct agent_store_results *stores = &work->report.stores;
@@ -122,6 +137,8 @@ static void report_stores(struct agent_work *work) {
     for (size_t i = 0; i < stores->count; i++) {
         const struct store_set_item *item = &work->set.items[i];
 
+        if (work->report.outcome == AGENT_OUTCOME_INSTALLED)
+            stores->items[i].reason = lack_of(work, item);
         if (item->listed || item->reason != REASON_STORE_MISSING)
             stores->items[count++] = stores->items[i];
     }

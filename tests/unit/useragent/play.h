@@ -65,6 +65,8 @@ struct play {
     unsigned watches, submits, reports, renews, inspections;
     char csr[2][8192]; /* the last two */
     char outcome[32], reported_id[80], serial[64], code[64], renew_reason[32];
+    unsigned stores_reported, stores_not_ok; /* in the last report */
+    char store_code[64];                     /* of the last of these */
     int64_t renew_at;
     unsigned certificates_inspected, verified_inspected;
     struct json_object *inspected; /* the last one's parameters */
@@ -227,12 +229,32 @@ static inline void play_on_submit(struct varlink_call *call, void *userdata) {
     }
 }
 
+static inline void play_note_stores(struct play *play, struct json_object *parameters) {
+    struct json_object *stores = NULL, *value = NULL;
+
+    json_object_object_get_ex(parameters, "stores", &stores);
+    play->stores_reported = (unsigned)json_object_array_length(stores);
+    play->stores_not_ok = 0;
+    for (size_t i = 0; i < play->stores_reported; i++) {
+        struct json_object *store = json_object_array_get_idx(stores, i);
+
+        json_object_object_get_ex(store, "ok", &value);
+        if (json_object_get_boolean(value))
+            continue;
+        play->stores_not_ok++;
+        if (json_object_object_get_ex(store, "code", &value))
+            snprintf(
+                play->store_code, sizeof play->store_code, "%s", json_object_get_string(value));
+    }
+}
+
 static inline void play_on_report(struct varlink_call *call, void *userdata) {
     struct play *play = play_current;
     struct json_object *value = NULL;
 
     (void)userdata;
     play->reports++;
+    play_note_stores(play, varlink_call_parameters(call));
     snprintf(play->outcome, sizeof play->outcome, "%s", play_text(call, "outcome"));
     snprintf(play->reported_id, sizeof play->reported_id, "%s", play_text(call, "request_id"));
     snprintf(play->serial, sizeof play->serial, "%s", play_text(call, "serial"));

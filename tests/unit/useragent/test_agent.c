@@ -330,6 +330,10 @@ static bool has_asked(struct play *play) {
     return play->renews > 0;
 }
 
+static bool has_renewed(struct play *play) {
+    return has_reported(play) && strcmp(play->reported_id, "renewed") == 0;
+}
+
 static void test_lost_certificate_is_asked_for(void **state) {
     struct play *play = *state;
     char text[4096];
@@ -368,6 +372,117 @@ static void test_new_store_is_asked_for(void **state) {
     expect_stores(play, 1, 1);
     memcpy(play->database, path, sizeof path);
     expect_stores(play, 1, 1);
+}
+
+/* ---- two stores ---- */
+
+/* A profile of Firefox with a database of its own. */
+static void make_profile(struct play *play, char ret_database[USER_DIRS_PATH_MAX]) {
+    char root[USER_DIRS_PATH_MAX], path[USER_DIRS_PATH_MAX], text[4096];
+    const char *make[] = {"mkdir", "-p", ret_database, NULL};
+    FILE *file;
+
+    user_dirs_join(play->dirs.home, ".mozilla/firefox", root);
+    user_dirs_join(root, "one.default", ret_database);
+    assert_int_equal(home_run(make, text, sizeof text), 0);
+    user_dirs_join(root, "profiles.ini", path);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    fputs("[Profile0]\nIsRelative=1\nPath=one.default\n", file);
+    fclose(file);
+    assert_int_equal(home_certutil("-N", ret_database, text, sizeof text), 0);
+    play_chown_home(play);
+}
+
+static void copy(const char *from, const char *to) {
+    char text[4096];
+    const char *argv[] = {"cp", "-rpT", from, to, NULL};
+
+    assert_int_equal(home_run(argv, text, sizeof text), 0);
+}
+
+static void expect_both(struct play *play, const char *profile) {
+    char first[USER_DIRS_PATH_MAX];
+
+    expect_stores(play, 1, 1);
+    memcpy(first, play->database, sizeof first);
+    memcpy(play->database, profile, sizeof first);
+    expect_stores(play, 1, 1);
+    memcpy(play->database, first, sizeof first);
+}
+
+/* What one store still holds of the past is looked at with each check; nothing of that is a reason
+ * to miss the renewal of the others. */
+static void test_a_broken_store_holds_up_no_renewal(void **state) {
+    struct play *play = *state;
+    char profile[USER_DIRS_PATH_MAX], path[USER_DIRS_PATH_MAX];
+    FILE *file;
+
+    REQUIRE_ROOT();
+    make_profile(play, profile);
+    enrol(play, "request-1");
+    await_quiet(play);
+    expect_both(play, profile);
+    user_dirs_join(profile, "cert9.db", path);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    fputs("no database", file);
+    fclose(file);
+    play->renew_after_s = 6;
+    play->life_s = 20;
+    play->advance_on_renew = true;
+    enrol(play, "request-2");
+    assert_string_equal(play->store_code, "store-corrupt");
+    play->reports = 0;
+    assert_true(play_until(play, has_asked));
+    assert_string_equal(play->renew_reason, "due");
+}
+
+/* Killed while it imported into the second store, which keeps the one before: that is asked for
+ * again, and not only when the certificate that the first one got is due. */
+static void test_killed_between_two_stores(void **state) {
+    struct play *play = *state;
+    char profile[USER_DIRS_PATH_MAX], saved[USER_DIRS_PATH_MAX];
+    char before[SHA256_HEX_SIZE], text[8192];
+    struct agent_record first, second;
+
+    REQUIRE_ROOT();
+    make_profile(play, profile);
+    enrol(play, "request-1");
+    await_quiet(play);
+    read_record(play, &first);
+    hex_encode(first.spki, SHA256_SIZE, before);
+    agent_record_deinit(&first);
+    snprintf(saved, sizeof saved, "%s/saved", play->directory);
+    copy(profile, saved);
+    enrol(play, "request-2");
+    await_quiet(play);
+    play_kill_agent(play);
+    expect_both(play, profile);
+    copy(saved, profile);
+    /* as it was written when the first one had it: the old key is to go */
+    read_record(play, &second);
+    second.intent = AGENT_INTENT_SUPERSEDE;
+    assert_int_equal(hex_decode(before, second.old[0], SHA256_SIZE), 0);
+    second.old_count = 1;
+    assert_int_equal(agent_record_write(&play->dirs, &second), 0);
+    agent_record_deinit(&second);
+    play_chown_home(play);
+    play->advance_on_renew = true;
+    play->reports = 0;
+    play_start_agent(play);
+    assert_true(play_until(play, has_asked));
+    assert_string_equal(play->renew_reason, "lost");
+    /* that the second one lacks it is said, too */
+    assert_int_equal(play->stores_reported, 2);
+    assert_int_equal(play->stores_not_ok, 1);
+    assert_string_equal(play->store_code, "store-stale");
+    home_certutil("-L", profile, text, sizeof text);
+    assert_int_equal(home_count(text, "u,u,u"), 1); /* it works until then */
+    assert_true(play_until(play, has_renewed));
+    assert_int_equal(play->stores_not_ok, 0);
+    await_quiet(play);
+    expect_both(play, profile);
 }
 
 static void test_record_is_rebuilt(void **state) {
@@ -632,6 +747,8 @@ int main(void) {
         TEST(test_renews_by_itself),
         TEST(test_lost_certificate_is_asked_for),
         TEST(test_new_store_is_asked_for),
+        TEST(test_a_broken_store_holds_up_no_renewal),
+        TEST(test_killed_between_two_stores),
         TEST(test_record_is_rebuilt),
         TEST(test_inspection),
         TEST(test_master_password_is_reported),
