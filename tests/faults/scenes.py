@@ -21,6 +21,7 @@ ROOM = {"limits": {"requests_per_hour": 1000000}}
 SERVER_ROOM = {"issue": {"hourly_limit": 1000000}, "push": {"rate": 100000}}
 PROGRAMS = ("daemon", "agent", "server")
 USER, UID = "alice", 1000
+PROFILE = pathlib.Path(".mozilla/firefox/one.default")  # a second store, beside Chromium's database, which the agent makes
 PERSON = "u-alice"
 STATES = {1: "issued", 2: "installed", 3: "superseded", 4: "revoked"}  # server/certificate.h
 WORLD_LASTS = 150  # plays; then a new one, so that the lists at the server stay short
@@ -38,6 +39,23 @@ def roll_back(folder: pathlib.Path) -> None:
     for name in ("cert9.db", "key4.db"):
         with contextlib.closing(sqlite3.connect(folder / name)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def make_profile() -> None:
+    """In the user's home, which is fresh; as Firefox makes it, but once for all."""
+    template = programs.RUN / "profile"
+    if not template.exists():
+        made = nss.Database(USER, accounts.home(USER) / "template").create()
+        shutil.move(made.directory, template)
+    folder = accounts.home(USER) / PROFILE
+    shutil.copytree(template, folder)
+    (folder.parent / "profiles.ini").write_text(f"[Profile0]\nName=one\nIsRelative=1\nPath={PROFILE.name}\nDefault=1\n", encoding="ascii")
+    for path in (folder.parent.parent, folder.parent, folder, *folder.parent.iterdir(), *folder.iterdir()):
+        os.chown(path, UID, UID)
+
+
+def stores() -> list[nss.Database]:
+    return [nss.Database(USER), nss.Database(USER, accounts.home(USER) / PROFILE)]
 
 
 class Scene:
@@ -81,6 +99,7 @@ class Scene:
         self.server.init()
         self.world.add_device(ROOM)
         agent = self.device.make_agent(USER)
+        make_profile()
         for name, program in (("server", self.server.program), ("daemon", self.device.program), ("agent", agent.program)):
             self.controls[name] = Control(program, self.world.base / f"faults-{name}")
         self.server.start()
@@ -175,22 +194,21 @@ class Scene:
             raise Broken(f"left over: {odd()}") from None
 
     def rest_with(self, serial: str) -> None:
-        """One certificate and one key in the store, the same at the server, and the status says so."""
-        def at_rest() -> bool:
-            database = nss.Database(USER)
+        """One certificate and one key in each store, the same at the server, and the status says so."""
+        def is_alone(database: nss.Database) -> bool:
             contents = database.contents()
             return (len(contents.ours) == 1 and len(contents.keys) == 1 and contents.keys[0].label != "(orphan)"
                     and nss.serial_of(database.certificate(contents.ours[0])) == serial)
         try:
-            waiting.until(at_rest, "one certificate and one key")
+            waiting.until(lambda: all(map(is_alone, stores())), "one certificate and one key")
         except waiting.Timeout:
-            raise Broken(f"not one certificate and key of {serial}: {nss.Database(USER).contents()}") from None
+            raise Broken(f"not one certificate and key of {serial}: {[store.contents() for store in stores()]}") from None
         self.confirmed(serial)
         waiting.until(lambda: "intent" not in json.loads(self.agent.record.read_text(encoding="utf-8")), "no intent of the agent")
         status = self.device.wait_status(lambda status: status["push"]["connected"], "the push channel")
         user = next(user for user in status["users"] if user["name"] == USER)
         if (user["state"], user["serial"], user["agent_attached"]) != ("installed", serial, True) or \
-                user.get("code", "none") != "none" or not user["stores"] or not all(store["ok"] for store in user["stores"]):
+                user.get("code", "none") != "none" or len(user["stores"]) != len(stores()) or not all(store["ok"] for store in user["stores"]):
             raise Broken(f"the status is not true: {user}")
         if status["enrolment"]["state"] != "enrolled" or [policy["installed"] for policy in status["policies"]] != [True] \
                 or not self.device.policy_files():
@@ -222,6 +240,7 @@ class Enrolment(Scene):
         for path in self.device.policy_dir.iterdir():
             path.unlink()
         accounts.make_home(USER)
+        make_profile()
         self.device.start()
         self.token = self.server.token()
         self.devices = self.devices_at_server()
@@ -277,7 +296,10 @@ class Enrolment(Scene):
             if done.returncode != 0:
                 raise Broken(f"assign: {done.stderr}")
         self.agent.start()
-        self.nudge(lambda user: user["state"] == "installed", lambda user: False)
+
+        def is_over(user: dict[str, Any]) -> bool:
+            return all(store["ok"] for store in user["stores"])
+        self.nudge(lambda user: user["state"] == "installed" and is_over(user), lambda user: user["state"] == "installed" and not is_over(user))
 
     def verify(self) -> None:
         if self.new_device() != self.device.uuid:
@@ -314,28 +336,36 @@ class Renewal(Scene):
         self.until_finished(over)
 
     def kept(self) -> None:
-        """The store as it lies there holds a certificate with its key that the server takes for good."""
+        """Each store as it lies there holds a certificate with its key that the server takes for good."""
         with tempfile.TemporaryDirectory(dir=accounts.home(USER)) as folder:
-            copy = pathlib.Path(folder) / "nssdb"
+            copies = [pathlib.Path(folder) / str(number) for number, _ in enumerate(stores())]
             self.agent.program.signal(signal.SIGSTOP)  # all files of one moment
             waiting.until(lambda: not self.agent.program.running() or self.agent.program.state() == "T", "the agent stopped")
-            shutil.copytree(nss.Database(USER).directory, copy)
+            for store, copy in zip(stores(), copies):
+                shutil.copytree(store.directory, copy)
             self.agent.program.signal(signal.SIGCONT)
-            roll_back(copy)
-            for path in (pathlib.Path(folder), copy, *copy.iterdir()):
-                os.chown(path, UID, UID)
-            database = nss.Database(USER, copy)
-            contents = database.contents()
-            usable = [name for name, trust in contents.certificates if name in contents.ours and "u" in trust]  # u: its key is there
-            serials = [nss.serial_of(database.certificate(name)) for name in usable]
-        good = {serial for serial, state in self.certificates() if state != "revoked"} \
-            if self.server.program.running() and self.device.program.running() else None
+            good = {serial for serial, state in self.certificates() if state != "revoked"} \
+                if self.server.program.running() and self.device.program.running() else None
+            os.chown(folder, UID, UID)
+            for copy in copies:
+                self.holds_a_good_one(copy, good)
+
+    def holds_a_good_one(self, copy: pathlib.Path, good: set[str] | None) -> None:
+        roll_back(copy)
+        for path in (copy, *copy.iterdir()):
+            os.chown(path, UID, UID)
+        database = nss.Database(USER, copy)
+        contents = database.contents()
+        usable = [name for name, trust in contents.certificates if name in contents.ours and "u" in trust]  # u: its key is there
+        serials = [nss.serial_of(database.certificate(name)) for name in usable]
         if not serials or (good is not None and not good & set(serials)):
             raise Broken(f"no valid credential: {contents}, good at the server: {good}")
 
     def converge(self) -> None:
-        self.nudge(lambda user: user["state"] == "installed" and user["serial"] != self.old,
-                   lambda user: user["state"] == "installed" and user["serial"] == self.old)
+        """Where one store has got it and the other one could not, the agent asks again by itself, in seconds; nobody waits for them here."""
+        def is_over(user: dict[str, Any]) -> bool:
+            return user["serial"] != self.old and all(store["ok"] for store in user["stores"])
+        self.nudge(lambda user: user["state"] == "installed" and is_over(user), lambda user: user["state"] == "installed" and not is_over(user))
 
     def verify(self) -> None:
         self.rest_with(self.installed())
@@ -367,12 +397,12 @@ class Removal(Renewal):
 
     def verify(self) -> None:
         def gone() -> bool:
-            contents = nss.Database(USER).contents()
-            return not contents.certificates and not contents.keys and not self.device.policy_files()
+            contents = [store.contents() for store in stores()]
+            return not any(one.certificates or one.keys for one in contents) and not self.device.policy_files()
         try:
             waiting.until(gone, "nothing in the store")
         except waiting.Timeout:
-            raise Broken(f"left: {nss.Database(USER).contents()}, {self.device.policy_files()}") from None
+            raise Broken(f"left: {[store.contents() for store in stores()]}, {self.device.policy_files()}") from None
         waiting.until(lambda: {state for _, state in self.certificates()} == {"revoked"}, "all revoked")
         waiting.until(lambda: not self.agent.record.exists(), "no record of the agent")
         status = self.device.wait_status(lambda status: status["push"]["connected"], "the push channel")
