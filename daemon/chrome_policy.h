@@ -18,6 +18,9 @@ const char *chrome_policy_family_name(const char *directory);
  * or writable by others); -ELOOP, -ENOTDIR or another negative errno. */
 int chrome_policy_open(const char *directory, uid_t owner);
 
+/** What a person is told of an error of these functions. */
+const char *chrome_policy_error_text(int error);
+
 /** Adds to `place` the parts of its path that do not exist yet, outermost first. Returns 0 or a
  * negative errno. */
 int chrome_policy_plan_parents(struct policy_place *place);

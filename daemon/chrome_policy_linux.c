@@ -31,6 +31,12 @@ int chrome_policy_open(const char *directory, uid_t owner) {
     return TAKE_FD(fd);
 }
 
+/* What the unit may not write is read-only for it alone: nobody would find that by looking. */
+const char *chrome_policy_error_text(int error) {
+    return error == -EROFS ? "read-only for devtrustd; see FILES in devtrustd.conf(5)"
+                           : strerror(-error);
+}
+
 int chrome_policy_plan_parents(struct policy_place *place) {
     char path[PATH_MAX];
     size_t length = strlen(place->path);

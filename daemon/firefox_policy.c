@@ -299,7 +299,7 @@ static void apply_place(struct firefox_policy *policy, struct firefox_place *pla
         set_status(place, false, REASON_POLICY_EXTERNAL, "", NULL);
     else if (
         r == -EPERM || r == -ENOENT || r == -ELOOP || r == -ENOTDIR || r == -EROFS || r == -EACCES)
-        set_status(place, false, REASON_POLICY_DIRECTORY, strerror(-r), NULL);
+        set_status(place, false, REASON_POLICY_DIRECTORY, chrome_policy_error_text(r), NULL);
     else if (r < 0)
         set_status(place, false, REASON_STORAGE, strerror(-r), NULL);
 }

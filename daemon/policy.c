@@ -270,7 +270,7 @@ static void apply_place(struct policy *policy, struct place_status *place) {
     watch_start(place); /* before the look, so that no change falls between the two */
     int r = fd < 0 ? fd : write_place(policy, place, fd);
     if (r == -EPERM || r == -ENOENT || r == -ELOOP || r == -ENOTDIR || r == -EROFS || r == -EACCES)
-        set_status(place, false, REASON_POLICY_DIRECTORY, strerror(-r));
+        set_status(place, false, REASON_POLICY_DIRECTORY, chrome_policy_error_text(r));
     else if (r < 0)
         set_status(place, false, REASON_STORAGE, strerror(-r));
 }
@@ -379,10 +379,17 @@ static bool same_rules(
     return true;
 }
 
+/* A browser that was installed since has brought its directory along. */
+static bool has_come(const struct policy *policy, const struct place_status *place) {
+    return policy->record.pattern_count > 0 && access(place->path, F_OK) == 0;
+}
+
 static bool all_installed(const struct policy *policy) {
-    for (size_t i = 0; i < policy->place_count; i++)
-        if (policy->places[i].reason != REASON_NONE && !policy->places[i].installed)
+    for (size_t i = 0; i < policy->place_count; i++) {
+        const struct place_status *place = &policy->places[i];
+        if (!place->installed && (place->reason != REASON_NONE || has_come(policy, place)))
             return false;
+    }
     return true;
 }
 

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 from harness import accounts, waiting
@@ -140,6 +141,19 @@ def test_unsafe_directory_is_not_written_and_named(world, spoil, mend):
     device.start()
     device.wait_user("alice", state="installed")
     assert ours(device)
+
+
+def test_a_directory_that_the_unit_may_not_write_is_named_with_where_to_read_on(world):
+    """It looks good from outside the unit's namespace."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=0755", "tmpfs", POLICY_ROOT], check=True)
+    try:
+        device = world.setup("alice")
+        status = device.wait_status(lambda status: any(entry.get("code") == "policy-directory" for entry in status["policies"]), "named")
+        assert "devtrustd.conf(5)" in status["policies"][0]["text"], status["policies"]
+    finally:
+        subprocess.run(["umount", POLICY_ROOT], check=True)
+    device.ctl("repair")
+    device.wait_user("alice", state="installed")
 
 
 def test_our_file_deleted_or_changed_by_hand_is_restored(world):
