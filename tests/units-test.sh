@@ -27,6 +27,13 @@ systemd-tmpfiles --root="$root" --create "$root/usr/lib/tmpfiles.d/devtrust.conf
 # a user's unit has no namespaces: what its seccomp filters and flags give is not to become less
 systemd-analyze security --offline=yes --threshold=60 "$root/usr/lib/systemd/user/devtrust-agent.service" | tail -1
 [[ -d $root/etc/chromium/policies/managed ]]
+# where systemd runs the session the unit starts the agent, and the entry is left out; elsewhere it starts what is installed
+mkdir -p "$root/run/xdg/autostart" "$root/run/generated"
+sed "s,=/usr/,=$root/usr/," "$root/etc/xdg/autostart/devtrust-agent.desktop" >"$root/run/xdg/autostart/devtrust-agent.desktop"
+[[ -x $(sed -n 's/^Exec=//p' "$root/run/xdg/autostart/devtrust-agent.desktop") ]] || { echo "the autostart entry starts nothing" >&2; exit 1; }
+XDG_CONFIG_DIRS=$root/run/xdg XDG_CONFIG_HOME=$root/run XDG_RUNTIME_DIR=$root/run \
+    /usr/lib/systemd/user-generators/systemd-xdg-autostart-generator "$root/run/generated" "$root/run/generated" "$root/run/generated"
+[[ -z $(ls "$root/run/generated") ]] || { echo "systemd would start the agent twice" >&2; exit 1; }
 desktop-file-validate "$root/etc/xdg/autostart/devtrust-agent.desktop" "$root/usr/share/applications/devtrust-status.desktop"
 # the entry's icon is there under the name that it is asked for
 [[ -e $root/usr/share/icons/hicolor/scalable/apps/$(sed -n 's/^Icon=//p' "$root/usr/share/applications/devtrust-status.desktop").svg ]]
