@@ -140,9 +140,10 @@ class Box:
         return self.run("runuser", "-u", name, "--", "env", f"HOME=/home/{name}", f"XDG_RUNTIME_DIR=/run/user/{uid}",
                         f"DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{uid}/bus", *argv, check=check)
 
-    def login(self, name: str) -> "subprocess.Popen[bytes]":
-        """A session of this user, through PAM and logind, until logout()."""
-        session = subprocess.Popen(self.command("su", "--login", name, "--command", "exec sleep infinity"), stdin=subprocess.DEVNULL,
+    def login(self, name: str, seat: str = "") -> "subprocess.Popen[bytes]":
+        """A session of this user, through PAM and logind, until logout(); at a screen where one is named."""
+        place = ("env", f"XDG_SEAT={seat}") if seat else ()
+        session = subprocess.Popen(self.command(*place, "su", "--login", name, "--command", "exec sleep infinity"), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         self.sessions.append(session)
         waiting.until(lambda: self.as_user(name, "systemctl", "--user", "is-system-running", check=False).stdout.strip() in

@@ -23,7 +23,7 @@ def user_status(box: boxes.Box, name: str) -> dict:
 def wait_user(box: boxes.Box, name: str, **wanted: object) -> dict:
     def holds() -> dict | None:
         status = user_status(box, name)
-        return status if status and all(status.get(key) == value for key, value in wanted.items()) else None
+        return status if status and all(value(status.get(key)) if callable(value) else status.get(key) == value for key, value in wanted.items()) else None
     return waiting.until(holds, f"{name}: {wanted}")
 
 
@@ -46,7 +46,7 @@ def certificates(box: boxes.Box, name: str) -> list[str]:
 
 
 def policies(box: boxes.Box) -> list[str]:
-    return sorted(box.run("find", "/etc/chromium", "/etc/opt/chrome", "/etc/firefox", "-type", "f").stdout.split())
+    return sorted(box.run("find", "/etc/chromium", "/etc/opt/chrome", "/etc/brave", "/etc/firefox", "-type", "f").stdout.split())
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +129,65 @@ def test_who_is_not_managed_has_an_idle_agent(device):
     device.logout(session)
 
 
+def message_id(name: str) -> str:
+    table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
+    return next(line.split('"')[1] for line in table.splitlines() if line.startswith(f"#define {name} "))
+
+
+def test_two_users_at_one_screen(device):
+    """Fast user switching: who is in front changes; each keeps his agent and his certificate."""
+    uuid = ctl(device, "status")["enrolment"]["device_uuid"]
+    device.run("devtrust-server", "user", "add", "b1", "--name", "Bob")
+    device.run("devtrust-server", "assign", "b1", uuid, "bob")
+    sessions = {user: device.login(user, seat="seat0") for user in boxes.USERS}
+    serials = {user: wait_user(device, user, state="installed", agent_attached=True, signed_in=True)["serial"] for user in boxes.USERS}
+    pids = {user: agent_pid(device, user) for user in boxes.USERS}
+    assert len(set(serials.values())) == len(set(pids.values())) == 2
+    for user in ("alice", "bob", "alice"):
+        shown = device.run("loginctl", "show-user", "--value", "--property=Sessions", user).stdout.split()
+        front = next(session for session in shown if device.run("loginctl", "show-session", "--value", "--property=Seat", session).stdout.strip())
+        device.run("loginctl", "activate", front)
+        waiting.until(lambda: device.run("loginctl", "show-seat", "--value", "--property=ActiveSession", "seat0").stdout.strip() == front,
+                      f"{user} in front")
+        assert {entry["user"] for entry in ctl(device, "cert", "show", "--console-user")["certificates"]} == {user}
+        for one in boxes.USERS:
+            assert wait_user(device, one, state="installed", agent_attached=True)["serial"] == serials[one]
+            assert agent_pid(device, one) == pids[one]
+    for session in sessions.values():
+        device.logout(session)
+    device.run("devtrust-server", "unassign", "b1", uuid)
+    session = device.login("bob")  # his agent may have been gone before it was told
+    waiting.until(lambda: certificates(device, "bob") == [], "bob has none any more")
+    device.logout(session)
+
+
+def test_everything_is_well_in_the_sandbox(device):
+    """What devtrustd looks at and does besides: the units' file systems, filters and flags are in nobody's way."""
+    session = device.login("alice")
+    before = wait_user(device, "alice", state="installed", agent_attached=True)
+    for found in (ctl(device, "doctor"), ctl(device, "doctor", user="alice")):
+        assert not [check for check in found["checks"] if check["result"] == "failure"], found
+    device.as_user("alice", "devtrustctl", "renew")
+    wait_user(device, "alice", state="installed", serial=lambda serial: serial != before["serial"])
+    ours, theirs = (f"/etc/chromium/policies/managed/{name}" for name in ("zz-devtrust.json", "50-corp.json"))
+    device.run("tee", theirs, stdin='{"AutoSelectCertificateForUrls": ["{\\"pattern\\":\\"https://intranet.example\\",\\"filter\\":{}}"]}')
+    waiting.until(lambda: "intranet.example" in device.run("cat", ours).stdout, "an administrator's rule is taken over")
+    device.run("rm", theirs)
+    waiting.until(lambda: "intranet.example" not in device.run("cat", ours).stdout, "and goes with his")
+    device.run("rm", ours)
+    waiting.until(lambda: ours in policies(device), "what is deleted by hand is restored")
+    device.logout(session)
+
+
 def events(box: boxes.Box, unit: str = "_SYSTEMD_UNIT=devtrustd.service") -> list[str]:
     """What the programs of this unit have been told by the machine, oldest first."""
-    table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
-    ident = next(line.split('"')[1] for line in table.splitlines() if line.startswith("#define MSG_MACHINE "))
-    return [json.loads(line)["DEVTRUST_EVENT"] for line in box.journal("--output=json", f"MESSAGE_ID={ident}", unit).splitlines()]
+    found = box.journal("--output=json", f"MESSAGE_ID={message_id('MSG_MACHINE')}", unit)
+    return [json.loads(line)["DEVTRUST_EVENT"] for line in found.splitlines()]
+
+
+def reopened(box: boxes.Box) -> int:
+    """How often devtrustd has opened its push stream anew because of what the machine told. It does so where the stream has lasted a while."""
+    return box.journal("--output=json", f"MESSAGE_ID={message_id('MSG_DISCONNECTED')}").count('"opened anew: the network changed"')
 
 
 def test_waking_from_sleep_is_noticed(device):
@@ -151,9 +205,16 @@ def test_waking_from_sleep_is_noticed(device):
     wait_user(device, "alice", agent_attached=True)
     agent = "_SYSTEMD_USER_UNIT=devtrust-agent.service"
     assert "resume" not in events(device) + events(device, agent)
-    device.run("busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "Suspend", "b", "false")
+    before = reopened(device)
+
+    def suspend() -> None:
+        """Refused while the one before goes on."""
+        device.run("busctl", "call", "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "Suspend", "b", "false",
+                   check=False)
+    suspend()
     waiting.until(lambda: "resume" in events(device), "devtrustd has heard of it")
     waiting.until(lambda: "resume" in events(device, agent), "alice's agent has heard of it")
+    waiting.until(lambda: suspend() or reopened(device) > before, "the push stream is opened anew")
     device.logout(session)
     device.run("mount", "-o", "remount,ro", "/sys")  # or other services would wait for udev
 
@@ -168,24 +229,44 @@ def test_a_network_that_comes_back_is_noticed(device):
     for port in ("port0", "port1"):
         device.run("ip", "link", "set", port, "up")
     waiting.until(lambda: "network" in events(device), "devtrustd has heard of it")
+    before = reopened(device)
+
+    def again() -> None:
+        for state in ("down", "up"):
+            device.run("ip", "link", "set", "port1", state)
+    waiting.until(lambda: again() or reopened(device) > before, "the push stream is opened anew")
     device.run("systemctl", "stop", "systemd-networkd.service", "systemd-networkd.socket")
 
 
 def test_the_bus_may_restart(device):
+    wait_user(device, "alice", signed_in=False)
     device.run("systemctl", "restart", "dbus.service")
     device.run("systemctl", "restart", "systemd-logind.service")  # which does not come back by itself
-    waiting.until(lambda: user_status(device, "alice").get("signed_in") is not None, "the new bus is asked who is signed in")
+    session = device.login("alice")
+    wait_user(device, "alice", signed_in=True, agent_attached=True)  # the new bus tells, or is asked
+    device.logout(session)
+    wait_user(device, "alice", signed_in=False)
 
 
 def test_an_account_that_changes_is_looked_at_at_once(device):
-    """Another account gets the name while the agent is attached; then everything is as before."""
+    """While the agent is attached another account gets the name, the account is renamed, it is deleted, and another one gets its uid; then
+    everything is as before."""
     session = device.login("alice")
     before = wait_user(device, "alice", state="installed", agent_attached=True)
+    line = next(line for line in device.run("cat", "/etc/passwd").stdout.splitlines() if line.startswith("alice:"))
     device.run("sed", "-i", "s/^alice:x:1000:/alice:x:1099:/", "/etc/passwd")
     wait_user(device, "alice", code="user-changed", agent_attached=True)
     device.run("sed", "-i", "/^alice:/s/^alice:/alicia:/", "/etc/passwd")
     wait_user(device, "alice", code="user-unknown", agent_attached=True)
     device.run("sed", "-i", "s/^alicia:x:1099:/alice:x:1000:/", "/etc/passwd")
+    wait_user(device, "alice", code=None, state="installed", agent_attached=True)
+    device.run("sed", "-i", "/^alice:/d", "/etc/passwd")
+    wait_user(device, "alice", code="user-unknown", agent_attached=True)
+    device.run("sed", "-i", f"$a {line.replace('alice:', 'mallory:', 1)}", "/etc/passwd")
+    asked = json.loads(device.run("runuser", "-u", "mallory", "--", "devtrustctl", "renew", "--json", check=False).stdout)
+    assert asked["error"]["code"] == "user-unknown", asked
+    wait_user(device, "alice", code="user-unknown", agent_attached=True)
+    device.run("sed", "-i", "s/^mallory:/alice:/", "/etc/passwd")
     after = wait_user(device, "alice", code=None, state="installed", agent_attached=True)
     assert after["serial"] == before["serial"]
     device.logout(session)
@@ -276,9 +357,15 @@ def test_a_daemon_that_hangs_is_started_again(device):
     device.run("systemctl", "restart", "devtrustd.service")
 
 
-def message_id(name: str) -> str:
-    table = (boxes.ROOT / "common/log_messages.h").read_text(encoding="utf-8")
-    return next(line.split('"')[1] for line in table.splitlines() if line.startswith(f"#define {name} "))
+def test_a_browser_that_is_installed_later_is_served(device):
+    """Its directory comes while devtrustd runs, in a place that the unit may write; seen when anything is looked at again."""
+    session = device.login("alice")
+    wait_user(device, "alice", state="installed", agent_attached=True)
+    device.run("mkdir", "-p", "/etc/brave/policies/managed")
+    device.run("sh", "-c", "cp -p /etc/passwd /etc/passwd+ && mv /etc/passwd+ /etc/passwd")
+    waiting.until(lambda: "/etc/brave/policies/managed/zz-devtrust.json" in policies(device), "Brave's policy")
+    device.run("rm", "-r", "/etc/brave/policies")
+    device.logout(session)
 
 
 def test_the_journal_finds_events_by_their_id_and_explains_them(device):
