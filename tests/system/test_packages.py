@@ -36,7 +36,14 @@ def machine(packages, tmp_path_factory) -> boxes.Box:
         control = newer / "DEBIAN/control"
         control.write_text(control.read_text(encoding="utf-8").replace(f"Version: {VERSION}\n", f"Version: {NEWER}\n"), encoding="utf-8")
         subprocess.run(["dpkg-deb", "--build", str(newer), str(box.root / "root/newer.deb")], check=True, stdout=subprocess.DEVNULL)
+        make_own(box)
         yield box
+
+
+@pytest.fixture(scope="module")
+def before(machine) -> list[str]:
+    """Before the packages are installed for the first time."""
+    return look(machine)
 
 
 def install(box: boxes.Box, *files: str) -> str:
@@ -57,6 +64,30 @@ def policy(box: boxes.Box) -> list[str]:
     return box.run("sh", "-c", "ls -A /etc/chromium/policies/managed 2>/dev/null || true").stdout.split()
 
 
+# a rule of the administrator's, and a key and certificate of each user's own, of nearly our name
+RULE = '{ "AutoSelectCertificateForUrls" : ["{\\"pattern\\":\\"https://intranet.example\\",\\"filter\\":{}}"] }'
+OWN = ("mkdir -p -m 700 ~/.local/share/pki/nssdb && certutil -N --empty-password -d sql:$HOME/.local/share/pki/nssdb && head -c 1000 /bin/sh "
+       ">~/noise && certutil -S -x -s 'CN=Example Device Trust Certificate - deadbeef' -n mine -t ,, -k ec -q nistp256 -z ~/noise "
+       "-d sql:$HOME/.local/share/pki/nssdb && rm ~/noise")
+
+
+def make_own(box: boxes.Box) -> None:
+    box.run("mkdir", "-p", "/etc/chromium/policies/managed")
+    box.run("tee", "/etc/chromium/policies/managed/50-corp.json", stdin=RULE)
+    for user in boxes.USERS:
+        box.as_user(user, "sh", "-c", OWN)
+
+
+def look(box: boxes.Box) -> list[str]:
+    """What is whose: certificates and keys as NSS tells them, names of files in the homes, policies to the byte."""
+    found = [box.run("sh", "-c", "find /etc/chromium /etc/firefox -type f -exec sha256sum {} + 2>/dev/null | sort", check=False).stdout]
+    for user in boxes.USERS:
+        database = f"sql:/home/{user}/.local/share/pki/nssdb"
+        found += [box.as_user(user, "certutil", *what, "-d", database).stdout for what in (("-L",), ("-K",), ("-L", "-n", "mine", "-a"))]
+        found.append(box.run("find", f"/home/{user}", "-type", "f", "-printf", "%p %U %m\n").stdout)
+    return found
+
+
 def test_two_builds_are_the_same_bytes(packages, tmp_path):
     again = build(tmp_path / "somewhere" / "else")
     assert sorted(again) == sorted(packages)
@@ -69,7 +100,7 @@ def test_lintian_has_no_errors(packages):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_installed_into_an_open_session_it_works_at_once(machine, packages):
+def test_installed_into_an_open_session_it_works_at_once(machine, packages, before):
     machine.login("alice")
     install(machine, *(packages[name].name for name in NAMES))
     for unit in ("devtrustd.service", "devtrustd.socket"):
@@ -105,15 +136,31 @@ def test_an_upgrade_loses_nothing(machine):
     waiting.until(lambda: agent_pid(machine, "alice") not in (0, agent), "alice's agent is the new one")
     after = wait_user(machine, "alice", state="installed", agent_attached=True)
     assert after["serial"] == before["serial"] and len(certificates(machine, "alice")) == 1
-    assert policy(machine) == ["zz-devtrust.json"]
+    assert policy(machine) == ["50-corp.json", "zz-devtrust.json"]
 
 
-def test_removed_it_takes_everything_along(machine):
-    assert certificates(machine, "alice") and certificates(machine, "bob")
+def test_a_removal_that_is_given_up_leaves_it_working(machine):
+    """As by another package's script: prerm has run, the package stays."""
+    old = wait_user(machine, "alice", state="installed", agent_attached=True)
+    script = "/var/lib/dpkg/info/devtrust.prerm"
+    machine.run("sh", "-c", f"cp -p {script} /root/prerm && echo 'exit 1' >>{script}")
+    done = machine.run("dpkg", "--remove", "devtrust", check=False)
+    assert done.returncode != 0 and "Everything of ours is gone" in done.stdout, done.stdout + done.stderr
+    machine.run("cp", "-p", "/root/prerm", script)
+    new = wait_user(machine, "alice", state="installed", agent_attached=True)
+    assert new["serial"] != old["serial"] and len(certificates(machine, "alice")) == 1
+    session = machine.login("bob")
+    wait_user(machine, "bob", state="installed", agent_attached=True)
+    machine.logout(session)
+    wait_user(machine, "bob", agent_attached=False)
+
+
+def test_removed_it_takes_everything_along(machine, before):
+    assert len(certificates(machine, "alice")) == 1 and len(certificates(machine, "bob")) == 1 and look(machine) != before
     done = machine.run("dpkg", "--remove", "devtrust")
     assert "Everything of ours is gone" in done.stdout, done.stdout + done.stderr
-    assert certificates(machine, "alice") == [] and certificates(machine, "bob") == [], "bob was not signed in"
-    assert policy(machine) == [] and agent_pid(machine, "alice") == 0
+    assert look(machine) == before, "bob was not signed in"
+    assert agent_pid(machine, "alice") == 0
     assert machine.run("sh", "-c", "command -v devtrustctl devtrustd devtrust-agent || true").stdout == ""
     assert machine.run("sh", "-c", "test -e /run/devtrust/io.devtrust && echo there || true").stdout == ""
 
