@@ -8,6 +8,7 @@ import functools
 import itertools
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -143,9 +144,12 @@ class Box:
     def login(self, name: str, seat: str = "") -> "subprocess.Popen[bytes]":
         """A session of this user, through PAM and logind, until logout(); at a screen where one is named."""
         place = ("env", f"XDG_SEAT={seat}") if seat else ()
-        session = subprocess.Popen(self.command(*place, "su", "--login", name, "--command", "exec sleep infinity"), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        session = subprocess.Popen(self.command(*place, "su", "--login", name, "--command", "echo open; exec sleep infinity"),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         self.sessions.append(session)
+        # a su that is ended while it opens a session leaves that behind, and the user signed in
+        assert session.stdout and select.select([session.stdout], [], [], waiting.PATIENCE)[0], f"no session of {name}"
+        assert session.stdout.readline() == b"open\n", f"no session of {name}"
         waiting.until(lambda: self.as_user(name, "systemctl", "--user", "is-system-running", check=False).stdout.strip() in
                       ("running", "degraded"), f"the user manager of {name}")
         return session
@@ -154,6 +158,8 @@ class Box:
         """Ends the session as a terminal that closes does."""
         os.killpg(session.pid, signal.SIGTERM)
         session.wait(timeout=waiting.PATIENCE)
+        if session.stdout:
+            session.stdout.close()
         self.sessions.remove(session)
 
     def journal(self, *arguments: str) -> str:
