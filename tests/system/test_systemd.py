@@ -76,10 +76,12 @@ def test_units_are_well_and_enclosed(device):
     for unit in ("devtrustd.service", "devtrust-server.service"):
         device.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
         assert device.show(unit, "ActiveState") == "active" and device.show(unit, "NRestarts") == "0"
+        assert (device.show(unit, "Type"), device.show(unit, "Restart")) == ("notify", "on-failure")
         pid = int(device.show(unit, "MainPID"))
         status = device.run("cat", f"/proc/{pid}/status").stdout
         for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
             assert line in status, (unit, line, status)
+    assert device.show("devtrustd.service", "WatchdogUSec") == "10min", "a test below sets another time"
     assert device.run("stat", "-c", "%a %U", "/run/devtrust", "/run/devtrust/io.devtrust", "/var/lib/devtrust").stdout.split() == [
         "755", "root", "666", "root", "700", "root"]
 
