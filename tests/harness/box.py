@@ -46,9 +46,26 @@ def build_tree() -> pathlib.Path:
     return TREE
 
 
-def unmount(work: pathlib.Path) -> None:
+def control_groups() -> list[pathlib.Path]:
+    """This process's places in the hierarchies that a systemd works with; none where this machine's own systemd sees to that."""
+    if pathlib.Path("/run/systemd/system").is_dir():
+        return []
+    found = []
+    for line in pathlib.Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
+        _, kind, path = line.split(":", 2)
+        roots = {"": ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"), "name=systemd": ("/sys/fs/cgroup/systemd",)}.get(kind, ())
+        found += [pathlib.Path(root + path) for root in roots if pathlib.Path(root, "cgroup.procs").exists()][:1]
+    return found
+
+
+def clear(work: pathlib.Path) -> None:
+    """Nothing stays of a machine that has ended."""
     for mounted in (work / "root", work / "memory"):
         subprocess.run(["umount", "--lazy", str(mounted)], stderr=subprocess.DEVNULL, check=False)
+    for parent in control_groups():
+        for folder, _, _ in os.walk(parent / work.name, topdown=False):
+            with contextlib.suppress(OSError):  # the last process may still be on its way out
+                os.rmdir(folder)
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -58,7 +75,7 @@ def sweep() -> None:
     for work in PLACE.glob("box-*-*"):
         pid = work.name.split("-")[1]
         if pid == str(os.getpid()) or not pathlib.Path("/proc", pid).exists():
-            unmount(work)
+            clear(work)
 
 
 class Failed(AssertionError):
@@ -80,6 +97,8 @@ class Box:
         self.leader = 0
         self.guard: subprocess.Popen[bytes] | None = None  # ends the machine when this process ends without having done so
         self.sessions: list[subprocess.Popen[bytes]] = []
+        # of its own: a session in a group that another box has, too, would never be over
+        self.groups = [group / self.work.name for group in control_groups()]
 
     def mount(self) -> None:
         """The tree below, ours in the middle, memory on top."""
@@ -100,11 +119,18 @@ class Box:
         (self.root / "etc/machine-id").write_text("uninitialized\n", encoding="ascii")
         # where systemd runs this machine, the container wants a scope of its own from it
         scope = [] if pathlib.Path("/run/systemd/system").is_dir() else ["--keep-unit"]
+        for group in self.groups:
+            group.mkdir(exist_ok=True)
+
+        def enclose() -> None:
+            """In the child."""
+            for group in self.groups:
+                (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
         with open(self.console, "wb") as output:
             self.process = subprocess.Popen(
                 ["systemd-nspawn", "--quiet", f"--directory={self.root}", "--register=no", *scope, f"--machine={self.work.name}",
                  "--private-network", "--boot", "systemd.log_level=info", "systemd.log_target=console"],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, preexec_fn=enclose,
                 env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
         self.leader = waiting.until(self.find_leader, "the container's first process", alive=self.check_alive)
         self.guard = subprocess.Popen(["/bin/sh", "-c", 'read -r told || kill -KILL "$0"', str(self.leader)], stdin=subprocess.PIPE,
@@ -155,8 +181,10 @@ class Box:
         return session
 
     def logout(self, session: "subprocess.Popen[bytes]") -> None:
-        """Ends the session as a terminal that closes does."""
-        os.killpg(session.pid, signal.SIGTERM)
+        """Ends the session as a terminal that closes does. nsenter stays, to wait for su: another parent may leave it as a zombie, and the
+        session is closing for as long."""
+        for child in pathlib.Path(f"/proc/{session.pid}/task/{session.pid}/children").read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGTERM)
         session.wait(timeout=waiting.PATIENCE)
         if session.stdout:
             session.stdout.close()
@@ -192,7 +220,7 @@ class Box:
             self.process.wait(timeout=waiting.PATIENCE)
         if self.guard:
             self.guard.communicate(b"told\n")
-        unmount(self.work)
+        clear(self.work)
 
 
 @contextlib.contextmanager
