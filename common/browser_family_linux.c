@@ -27,6 +27,27 @@
             BROWSER_HOME, NULL                                                                     \
         }                                                                                          \
     }
+/* A snap's HOME is $SNAP_USER_DATA (snapcraft.io/docs). */
+#define SNAP_DATABASE(name)                                                                        \
+    {                                                                                              \
+        {BROWSER_HOME, "snap/" name "/current/.pki/nssdb"},                                        \
+            {BROWSER_HOME, "snap/" name "/current/.local/share/pki/nssdb"}, {                      \
+            BROWSER_HOME, NULL                                                                     \
+        }                                                                                          \
+    }
+/* A Flatpak with --persist=.pki has its ~/.pki there, and its XDG_DATA_HOME beside it
+ * (docs.flatpak.org, Sandbox Permissions). */
+#define FLATPAK_DATABASE(app)                                                                      \
+    {                                                                                              \
+        {BROWSER_HOME, ".var/app/" app "/.pki/nssdb"},                                             \
+            {BROWSER_HOME, ".var/app/" app "/data/pki/nssdb"}, {                                   \
+            BROWSER_HOME, NULL                                                                     \
+        }                                                                                          \
+    }
+#define SNAP_EXECUTABLES(name)                                                                     \
+    { "/snap/bin/" name, "/var/lib/snapd/snap/bin/" name }
+#define FLATPAK_EXECUTABLES(app)                                                                   \
+    { "/var/lib/flatpak/exports/bin/" app }
 /* Since version 147: ~/.mozilla/firefox where it is there, else ~/.config/mozilla/firefox. */
 #define PROFILE_ROOTS                                                                              \
     {                                                                                              \
@@ -38,6 +59,7 @@
 #define DOCUMENTED "documented"
 #define REMEMBERED "remembered"
 #define NOT_KNOWN "not known"
+#define AT_START ": links the host's files when it is started"
 #define OF_CHROMIUM "Chromium's crypto/nss_util.cc, which it is built from"
 
 const struct browser_family browser_families[] = {
@@ -115,9 +137,12 @@ const struct browser_family browser_families[] = {
         .stores = SHARED_DATABASE,
         .data = {BROWSER_CONFIG, "vivaldi"},
         .store_evidence = {REMEMBERED, OF_CHROMIUM},
-        /* its source of 2018 has Chromium's own directory (policy_paths.cc today), recipes name
-         * /etc/vivaldi and /etc/opt/vivaldi */
-        .policy_evidence = {NOT_KNOWN, "chrome/common/chrome_paths.cc of Vivaldi's source of 2018"},
+        /* Chromium's own: Vivaldi's source takes policy::kPolicyPath; that of 2018 had the same
+         * path in its place. Recipes name /etc/vivaldi and /etc/opt/vivaldi. */
+        .policy_directory = "/etc/chromium/policies/managed",
+        .policy_evidence =
+            {DOCUMENTED, "Vivaldi's source, in github.com/ric2b/Vivaldi-browser: "
+                         "chromium/chrome/common/chrome_paths.cc, DIR_POLICY_FILES"},
     },
     {
         .id = "opera",
@@ -129,20 +154,18 @@ const struct browser_family browser_families[] = {
         .data = {BROWSER_CONFIG, "opera"},
         .store_evidence = {REMEMBERED, OF_CHROMIUM},
         /* recipes name /etc/opera and /etc/opt/opera */
-        .policy_evidence = {NOT_KNOWN, "no document of Opera's was found"},
+        .policy_evidence =
+            {NOT_KNOWN, "no document of Opera's was found; Flathub's unofficial package names "
+                        "/etc/opt/opera/policies (com.opera.Opera opera.sh)"},
     },
     {
         .id = "chromium-snap",
         .name = "Chromium (snap)",
         .kind = BROWSER_CHROMIUM,
-        .executables = {"/snap/bin/chromium", "/var/lib/snapd/snap/bin/chromium"},
+        .executables = SNAP_EXECUTABLES("chromium"),
         .processes = {"chrome"},
         .process_prefix = "/snap/chromium/",
-        /* its HOME is $SNAP_USER_DATA */
-        .stores =
-            {{BROWSER_HOME, "snap/chromium/current/.pki/nssdb"},
-             {BROWSER_HOME, "snap/chromium/current/.local/share/pki/nssdb"},
-             {BROWSER_HOME, NULL}},
+        .stores = SNAP_DATABASE("chromium"),
         .data = {BROWSER_HOME, "snap/chromium"},
         .store_evidence = {DOCUMENTED, "mkcert truststore_nss.go; snapcraft.io/docs (HOME)"},
         .policy_directory = "/etc/chromium-browser/policies/managed",
@@ -154,7 +177,7 @@ const struct browser_family browser_families[] = {
         .id = "chromium-flatpak",
         .name = "Chromium (Flatpak)",
         .kind = BROWSER_CHROMIUM,
-        .executables = {"/var/lib/flatpak/exports/bin/org.chromium.Chromium"},
+        .executables = FLATPAK_EXECUTABLES("org.chromium.Chromium"),
         .processes = {"chrome"},
         .process_prefix = "/app/chromium/",
         /* the manifest has --filesystem=home: ~/.pki is the user's own */
@@ -167,7 +190,121 @@ const struct browser_family browser_families[] = {
             {DOCUMENTED, "github.com/flathub/org.chromium.Chromium org.chromium.Chromium.yaml"},
         .policy_directory = FLATPAK_EXTENSION(
             "org.chromium.Chromium.Extension.system-policies", "1") "/policies/managed",
-        .policy_evidence = {DOCUMENTED, "github.com/flathub/org.chromium.Chromium README.md"},
+        .policy_evidence =
+            {DOCUMENTED,
+             "github.com/flathub/org.chromium.Chromium README.md; a report in its issue 78 "
+             "disagrees"},
+    },
+    {
+        .id = "chrome-flatpak",
+        .name = "Google Chrome (Flatpak)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = FLATPAK_EXECUTABLES("com.google.Chrome"),
+        .processes = {"chrome"},
+        .process_prefix = "/app/extra/",
+        /* the manifest has no --persist=.pki: before version 146, which reads the second, the
+         * database was kept only where the user had added it */
+        .stores = FLATPAK_DATABASE("com.google.Chrome"),
+        .data = {BROWSER_HOME, ".var/app/com.google.Chrome"},
+        .store_evidence =
+            {DOCUMENTED,
+             "github.com/flathub/com.google.Chrome com.google.Chrome.yaml and issues 69 and 150"},
+        .policy_directory = "/etc/opt/chrome/policies/managed",
+        .policy_evidence = {DOCUMENTED, "github.com/flathub/com.google.Chrome chrome.sh" AT_START},
+    },
+    {
+        .id = "edge-flatpak",
+        .name = "Microsoft Edge (Flatpak)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = FLATPAK_EXECUTABLES("com.microsoft.Edge"),
+        .processes = {"msedge"},
+        .process_prefix = "/app/extra/",
+        .stores = FLATPAK_DATABASE("com.microsoft.Edge"),
+        .data = {BROWSER_HOME, ".var/app/com.microsoft.Edge"},
+        .store_evidence =
+            {DOCUMENTED, "github.com/flathub/com.microsoft.Edge com.microsoft.Edge.yaml"},
+        .policy_directory = "/etc/opt/edge/policies/managed",
+        .policy_evidence = {DOCUMENTED, "github.com/flathub/com.microsoft.Edge edge.sh" AT_START},
+    },
+    {
+        .id = "brave-flatpak",
+        .name = "Brave (Flatpak)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = FLATPAK_EXECUTABLES("com.brave.Browser"),
+        .processes = {"brave"},
+        .process_prefix = "/app/brave/",
+        .stores = FLATPAK_DATABASE("com.brave.Browser"),
+        .data = {BROWSER_HOME, ".var/app/com.brave.Browser"},
+        .store_evidence =
+            {DOCUMENTED, "github.com/flathub/com.brave.Browser com.brave.Browser.yaml"},
+        .policy_directory = "/etc/brave/policies/managed",
+        .policy_evidence = {DOCUMENTED, "github.com/flathub/com.brave.Browser brave.sh" AT_START},
+    },
+    {
+        .id = "brave-snap",
+        .name = "Brave (snap)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = SNAP_EXECUTABLES("brave"),
+        .processes = {"brave"},
+        .process_prefix = "/snap/brave/",
+        .stores = SNAP_DATABASE("brave"),
+        .data = {BROWSER_HOME, "snap/brave"},
+        .store_evidence = {DOCUMENTED, "QZ Tray LinuxCertificateInstaller.java"},
+        .policy_evidence = {NOT_KNOWN, "no document was found that lets the snap see /etc/brave"},
+    },
+    {
+        .id = "vivaldi-flatpak",
+        .name = "Vivaldi (Flatpak)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = FLATPAK_EXECUTABLES("com.vivaldi.Vivaldi"),
+        .processes = {"vivaldi"},
+        .process_prefix = "/app/vivaldi/",
+        .stores = FLATPAK_DATABASE("com.vivaldi.Vivaldi"),
+        .data = {BROWSER_HOME, ".var/app/com.vivaldi.Vivaldi"},
+        .store_evidence =
+            {DOCUMENTED, "github.com/flathub/com.vivaldi.Vivaldi com.vivaldi.Vivaldi.yaml"},
+        /* within /app, and the package has no extension there */
+        .policy_evidence =
+            {NOT_KNOWN, "Vivaldi's source names /app/chromium/extensions/policies "
+                        "(chrome_paths.cc)"},
+    },
+    {
+        .id = "vivaldi-snap",
+        .name = "Vivaldi (snap)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = SNAP_EXECUTABLES("vivaldi"),
+        .processes = {"vivaldi-bin", "vivaldi"},
+        .process_prefix = "/snap/vivaldi/",
+        .stores = SNAP_DATABASE("vivaldi"),
+        .data = {BROWSER_HOME, "snap/vivaldi"},
+        .store_evidence = {REMEMBERED, "snapcraft.io/docs (HOME)"},
+        .policy_evidence = {NOT_KNOWN, "no document was found"},
+    },
+    {
+        .id = "opera-flatpak",
+        .name = "Opera (Flatpak)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = FLATPAK_EXECUTABLES("com.opera.Opera"),
+        .processes = {"opera"},
+        .process_prefix = "/app/opera/",
+        .stores = FLATPAK_DATABASE("com.opera.Opera"),
+        .data = {BROWSER_HOME, ".var/app/com.opera.Opera"},
+        .store_evidence = {DOCUMENTED, "github.com/flathub/com.opera.Opera com.opera.Opera.yaml"},
+        .policy_evidence =
+            {NOT_KNOWN, "com.opera.Opera opera.sh would link the host's /etc/opt/opera/policies, "
+                        "which its com.opera.Opera.yaml does not let it see"},
+    },
+    {
+        .id = "opera-snap",
+        .name = "Opera (snap)",
+        .kind = BROWSER_CHROMIUM,
+        .executables = SNAP_EXECUTABLES("opera"),
+        .processes = {"opera"},
+        .process_prefix = "/snap/opera/",
+        .stores = SNAP_DATABASE("opera"),
+        .data = {BROWSER_HOME, "snap/opera"},
+        .store_evidence = {DOCUMENTED, "QZ Tray LinuxCertificateInstaller.java"},
+        .policy_evidence = {NOT_KNOWN, "no document was found"},
     },
     {
         .id = "firefox-esr",
@@ -199,7 +336,7 @@ const struct browser_family browser_families[] = {
         .id = "firefox-snap",
         .name = "Firefox (snap)",
         .kind = BROWSER_FIREFOX,
-        .executables = {"/snap/bin/firefox", "/var/lib/snapd/snap/bin/firefox"},
+        .executables = SNAP_EXECUTABLES("firefox"),
         .processes = {"firefox"},
         .process_prefix = "/snap/firefox/",
         /* the snap's HOME is $SNAP_USER_COMMON */
@@ -219,7 +356,7 @@ const struct browser_family browser_families[] = {
         .id = "firefox-flatpak",
         .name = "Firefox (Flatpak)",
         .kind = BROWSER_FIREFOX,
-        .executables = {"/var/lib/flatpak/exports/bin/org.mozilla.firefox"},
+        .executables = FLATPAK_EXECUTABLES("org.mozilla.firefox"),
         .processes = {"firefox", "firefox-bin"},
         .process_prefix = "/app/lib/firefox/",
         .stores =

@@ -38,7 +38,17 @@ static void handle_closed(uv_handle_t *handle) {
     free(policy);
 }
 
+static bool is_configured(const struct policy *policy, const char *path) {
+    for (size_t i = 0; i < policy->place_count; i++)
+        if (strcmp(policy->places[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+/* Families share directories: each is one place. */
 static int add_place(struct policy *policy, const char *path, bool make) {
+    if (is_configured(policy, path))
+        return 0;
     if (policy->place_count == POLICY_RECORD_MAX_PLACES)
         return -ENOSPC;
     struct place_status *place = &policy->places[policy->place_count];
@@ -273,13 +283,6 @@ static void apply_place(struct policy *policy, struct place_status *place) {
         set_status(place, false, REASON_POLICY_DIRECTORY, chrome_policy_error_text(r));
     else if (r < 0)
         set_status(place, false, REASON_STORAGE, strerror(-r));
-}
-
-static bool is_configured(const struct policy *policy, const char *path) {
-    for (size_t i = 0; i < policy->place_count; i++)
-        if (strcmp(policy->places[i].path, path) == 0)
-            return true;
-    return false;
 }
 
 static void remove_places(struct policy *policy, bool all) {

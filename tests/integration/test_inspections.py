@@ -136,13 +136,15 @@ def test_locked_store(asked):
 def test_sandboxed_browsers(asked):
     """Prepared homes: the browsers themselves are not to be had here."""
     for path in ("snap/chromium/current/.local/share/pki/nssdb", "snap/firefox/common/.mozilla/firefox", ".config/BraveSoftware/Brave-Browser",
-                 ".var/app/org.chromium.Chromium/data"):
+                 ".var/app/org.chromium.Chromium/data", ".var/app/com.brave.Browser/.pki"):
         programs.run(["mkdir", "-p", "-m", "0700", str(HOME / path)], uid=1000)
     found = results(asked.inspect("look"))
     assert found["browser-store", "brave"] == ("ok", None), "reads the user's shared database"
     assert found["browser-store", "chromium-snap"] == ("warning", "no-certificate"), "a database of its own, without a certificate"
     assert found["browser-store", "firefox-snap"] == ("not_applicable", None), "no profile yet"
     assert found["browser-store", "chromium-flatpak"] == ("warning", "no-certificate"), "makes its own when it is started"
+    assert found["browser-store", "brave-flatpak"] == ("warning", "no-certificate"), "does not read the user's shared database"
+    assert ("browser-store", "opera-snap") not in found
 
 
 # ---- through the real daemon ----

@@ -1,14 +1,22 @@
 """Chromium's policy directory: merged with the administrator's files, exactly removed, never written where it is not safe."""
 import json
 import os
+import pathlib
+import platform
 import shutil
 import subprocess
 
 import pytest
 from harness import accounts, waiting
-from harness.world import POLICY_ROOT
+from harness.world import FIREFOX_POLICY, POLICY_ROOT
 
 KEY = "AutoSelectCertificateForUrls"
+EXTENSIONS = pathlib.Path("/var/lib/flatpak/extension")
+# Chrome, Edge, Brave (also their Flatpaks), Chromium as a snap and as a Flatpak; what is used only where it is there
+OTHER_FAMILIES = tuple(pathlib.Path(root, "policies/managed") for root in (
+    "/etc/opt/chrome", "/etc/opt/edge", "/etc/brave", "/etc/chromium-browser",
+    EXTENSIONS / "org.chromium.Chromium.Extension.system-policies" / platform.machine() / "1"))
+FIREFOX_FLATPAK = EXTENSIONS / "org.mozilla.firefox.systemconfig" / platform.machine() / "stable/policies"
 ADMIN_RULE = json.dumps({"pattern": "https://intranet.example.com", "filter": {"ISSUER": {"CN": "Corp CA"}}})
 
 
@@ -185,3 +193,60 @@ def test_policy_stays_while_paused_and_while_the_server_is_away(world):
     device.stop()
     device.start()
     waiting.stays(lambda: device.policy_files() == before, 1, "the policy stands")
+
+
+# ---- the families' own directories: no browser of theirs is to be had here, so these are prepared by hand -------------------------------
+
+def names_in(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.fixture
+def own_places(world):
+    """No directory is configured, so each family's own counts; what lies below /var/lib is the test's."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/var/lib"], check=True)
+    world.start_server()
+    device = world.add_device({"policy": {"firefox_auto_select": "yes"}})
+    del device.sections["policy"]["chromium_directories"]
+    device.write_config()
+    yield world
+    world.end()
+    for directory in OTHER_FAMILIES[:-1]:
+        shutil.rmtree(directory.parent.parent, ignore_errors=True)
+    subprocess.run(["umount", "/var/lib"], check=True)
+
+
+def test_each_familys_own_directory_where_it_is_there(own_places):
+    world, device = own_places, own_places.device.start()
+    device.enroll(world.server)
+    world.manage("alice", device)
+    device.agent("alice")
+    world.server.distribution("on")
+    device.wait_user("alice", state="installed")
+    text = device.policy_files()[ours(device)[0]]
+    assert not any(directory.parent.exists() for directory in (*OTHER_FAMILIES, FIREFOX_FLATPAK)), "nothing is made for what is not there"
+
+    device.stop()  # as a new directory asks for: the unit's sandbox knows those that are there at its start
+    for directory in (*OTHER_FAMILIES, FIREFOX_FLATPAK):
+        directory.mkdir(parents=True)
+        for path in (directory, directory.parent):
+            path.chmod(0o755)
+    own = OTHER_FAMILIES[0] / "10-own.json"
+    own.write_text(json.dumps({KEY: [ADMIN_RULE]}), encoding="utf-8")
+    device.start()
+    device.wait_status(lambda status: sum(entry["installed"] for entry in status["policies"]) == len(OTHER_FAMILIES) + 3, "written")
+    for directory in OTHER_FAMILIES:
+        assert names_in(directory)[-1] == ours(device)[0], directory
+        written = json.loads((directory / ours(device)[0]).read_text(encoding="utf-8"))[KEY]
+        assert written[-2:] == json.loads(text)[KEY] and (ADMIN_RULE in written) == (directory == own.parent), directory
+    assert "Select Automatically" in (FIREFOX_FLATPAK / "policies.json").read_text(encoding="utf-8")
+    shown = [(entry["family"], entry["path"]) for entry in device.status()["policies"]]
+    assert shown == [*zip(("chromium", "chrome", "edge", "brave", "chromium-snap", "chromium-flatpak"), map(str, (POLICY_ROOT, *OTHER_FAMILIES))),
+                     ("firefox", str(FIREFOX_POLICY)), ("firefox-flatpak", str(FIREFOX_FLATPAK / "policies.json"))]
+    assert all(entry["installed"] and not entry.get("code") for entry in device.status()["policies"])
+    assert not pathlib.Path("/etc/opt/opera").exists() and not pathlib.Path("/etc/vivaldi").exists(), "what is only guessed is not made"
+
+    assert device.ctl("remove").returncode == 0
+    waiting.until(lambda: [names_in(directory) for directory in (*OTHER_FAMILIES, FIREFOX_FLATPAK)] == [[own.name], [], [], [], [], []], "as they were")
+    assert own.read_text(encoding="utf-8") == json.dumps({KEY: [ADMIN_RULE]})
+    assert not FIREFOX_POLICY.exists()

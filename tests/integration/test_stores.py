@@ -72,11 +72,14 @@ def test_snaps_flatpaks_and_thunderbird_beside_the_distributions_own(ready):
     """Homes as they have them; each browser gets the certificate where it looks, Thunderbird only if told, and all of it goes again."""
     profiles = ["snap/firefox/common/.mozilla/firefox", ".var/app/org.mozilla.firefox/config/mozilla/firefox", ".config/mozilla/firefox"]
     places = [f"{root}/abcd.default" for root in profiles] + [
-        ".local/share/pki/nssdb", "snap/chromium/current/.local/share/pki/nssdb", ".var/app/org.chromium.Chromium/data/pki/nssdb"]
+        ".local/share/pki/nssdb", "snap/chromium/current/.local/share/pki/nssdb", ".var/app/org.chromium.Chromium/data/pki/nssdb",
+        ".var/app/com.google.Chrome/.pki/nssdb", ".var/app/com.microsoft.Edge/data/pki/nssdb", ".var/app/com.brave.Browser/data/pki/nssdb",
+        "snap/brave/current/.pki/nssdb", ".var/app/com.vivaldi.Vivaldi/.pki/nssdb", "snap/opera/current/.local/share/pki/nssdb"]
     thunderbird = nss.Database("alice", HOME / ".thunderbird/abcd.default").create()
     databases = [nss.Database("alice", HOME / place) for place in places]
-    programs.run(["mkdir", "-p", "-m", "0700", HOME / "snap/chromium/7"], uid=1000)
-    programs.run(["ln", "-s", "7", HOME / "snap/chromium/current"], uid=1000)
+    for snap in ("chromium", "brave", "opera"):
+        programs.run(["mkdir", "-p", "-m", "0700", HOME / f"snap/{snap}/7"], uid=1000)
+        programs.run(["ln", "-s", "7", HOME / f"snap/{snap}/current"], uid=1000)
     for database in databases:
         database.create()
     for root in (*profiles, ".thunderbird"):

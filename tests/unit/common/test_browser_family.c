@@ -47,9 +47,11 @@ static void test_every_family(void **state) {
 /* Ids are in messages, in documents and in what help desks search for. */
 static void test_ids(void **state) {
     static const char *const ids[] = {
-        "chromium",    "chrome",  "edge",          "brave",
-        "vivaldi",     "opera",   "chromium-snap", "chromium-flatpak",
-        "firefox-esr", "firefox", "firefox-snap",  "firefox-flatpak",
+        "chromium",        "chrome",       "edge",          "brave",
+        "vivaldi",         "opera",        "chromium-snap", "chromium-flatpak",
+        "chrome-flatpak",  "edge-flatpak", "brave-flatpak", "brave-snap",
+        "vivaldi-flatpak", "vivaldi-snap", "opera-flatpak", "opera-snap",
+        "firefox-esr",     "firefox",      "firefox-snap",  "firefox-flatpak",
     };
     size_t count = 0;
 
@@ -81,6 +83,16 @@ static void test_executables(void **state) {
         of_executable("/snap/firefox/4090/usr/lib/firefox/firefox"), "firefox-snap");
     assert_string_equal(of_executable("/app/lib/firefox/firefox-bin"), "firefox-flatpak");
     assert_string_equal(of_executable("/opt/vivaldi/vivaldi-bin"), "vivaldi");
+    assert_string_equal(of_executable("/app/extra/chrome"), "chrome-flatpak");
+    assert_string_equal(of_executable("/app/extra/msedge"), "edge-flatpak");
+    assert_string_equal(of_executable("/app/brave/brave"), "brave-flatpak");
+    assert_string_equal(of_executable("/snap/brave/1/opt/brave.com/brave/brave"), "brave-snap");
+    assert_string_equal(of_executable("/app/vivaldi/vivaldi"), "vivaldi-flatpak");
+    assert_string_equal(of_executable("/snap/vivaldi/1/opt/vivaldi/vivaldi-bin"), "vivaldi-snap");
+    assert_string_equal(of_executable("/app/opera/opera"), "opera-flatpak");
+    assert_string_equal(
+        of_executable("/snap/opera/1/usr/lib/x86_64-linux-gnu/opera/opera"), "opera-snap");
+    assert_string_equal(of_executable("/app/extra/other"), "none");
     assert_string_equal(of_executable("/usr/bin/chromium-notes"), "none");
     assert_string_equal(of_executable("/snap/chromium/1/bin/chromedriver"), "none");
     assert_string_equal(of_executable("/home/chrome/bin/vi"), "none");
@@ -109,7 +121,56 @@ static void test_policies(void **state) {
     assert_string_equal(browser_family_of_policy("/etc/opt/edge/policies/managed")->id, "edge");
     assert_string_equal(
         browser_family_of_policy("/etc/chromium-browser/policies/managed")->id, "chromium-snap");
+    /* what several read is Chromium's, or the distribution's package's */
+    assert_string_equal(browser_family_of_policy("/etc/chromium/policies/managed")->id, "chromium");
+    assert_string_equal(browser_family_of_policy("/etc/opt/chrome/policies/managed")->id, "chrome");
     assert_null(browser_family_of_policy("/etc/opt/edge/policies"));
+}
+
+/* Whether a line of the unit, "ReadWritePaths=-/a -/b", has a directory above this one. */
+static bool is_writable_by(const char *line, const char *directory) {
+    for (const char *path = strstr(line, "-/"); path; path = strstr(path, " -/")) {
+        path += *path == ' ' ? 2 : 1;
+        size_t length = strcspn(path, " \n");
+        if (strncmp(path, directory, length) == 0 && directory[length] == '/')
+            return true;
+    }
+    return false;
+}
+
+/* What the unit's sandbox forbids would be said to be wrong with the directory. */
+static void test_the_unit_may_write_each_policy(void **state) {
+    char line[2048] = "";
+    FILE *unit = fopen("systemd/devtrustd.service", "re");
+
+    (void)state;
+    assert_non_null(unit);
+    while (fgets(line, sizeof line, unit) && strncmp(line, "ReadWritePaths=", 15) != 0)
+        ;
+    fclose(unit);
+    assert_int_equal(strncmp(line, "ReadWritePaths=", 15), 0);
+    assert_false(is_writable_by(line, "/etc/chromiumx/policies"));
+    for (const struct browser_family *family = browser_families; family->id; family++)
+        if (family->policy_directory && !is_writable_by(line, family->policy_directory))
+            fail_msg("%s: %s", family->id, family->policy_directory);
+}
+
+/* Of what is confined each has stores that nothing else reads, but where it sees the home. */
+static void test_the_confined_have_their_own(void **state) {
+    (void)state;
+    for (const struct browser_family *family = browser_families; family->id; family++) {
+        const struct browser_place *last = family->stores;
+
+        if (!family->process_prefix)
+            continue;
+        while (last[1].path)
+            last++;
+        assert_int_equal(last->base, BROWSER_HOME);
+        assert_int_equal(strncmp(last->path, family->data.path, strlen(family->data.path)), 0);
+        for (const struct browser_family *other = browser_families; other->id; other++)
+            if (other != family && other->data.path)
+                assert_string_not_equal(other->data.path, family->data.path);
+    }
 }
 
 static void test_installed(void **state) {
@@ -123,9 +184,14 @@ static void test_installed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_family), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_executables),  cmocka_unit_test(test_comms),
-        cmocka_unit_test(test_policies),     cmocka_unit_test(test_installed),
+        cmocka_unit_test(test_every_family),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_executables),
+        cmocka_unit_test(test_comms),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_installed),
+        cmocka_unit_test(test_the_unit_may_write_each_policy),
+        cmocka_unit_test(test_the_confined_have_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,12 @@ static void test_packages_of_their_own(void **state) {
     expect(
         "/home/a/snap/chromium/current/.local/share/pki/nssdb", BROWSER_CHROMIUM, only_debians,
         "Chromium (snap)");
+    expect(
+        "/home/a/.var/app/com.brave.Browser/.pki/nssdb", BROWSER_CHROMIUM, only_debians,
+        "Brave (Flatpak)");
+    expect(
+        "/home/a/.var/app/com.brave.Browser/data/pki/nssdb", BROWSER_CHROMIUM, only_debians,
+        "Brave (Flatpak)");
 }
 
 static void test_parts_are_whole(void **state) {

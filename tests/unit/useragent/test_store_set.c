@@ -182,6 +182,40 @@ static void test_chromium_and_each_profile(void **state) {
     assert_true(profile(1)->listed);
 }
 
+/* Each family whose home is its own has one store more once it was used; before, none. */
+static void test_every_confined_browser(void **state) {
+    char path[USER_DIRS_PATH_MAX];
+    size_t count = 1;
+
+    (void)state;
+    for (const struct browser_family *family = browser_families; family->id; family++) {
+        const struct browser_place *last = family->stores;
+
+        if (family->kind != BROWSER_CHROMIUM || !family->process_prefix)
+            continue;
+        list();
+        assert_int_equal(set.count, count);
+        assert_int_equal(user_dirs_place(&dirs, &family->data, path), 0);
+        run((const char *const[]){"mkdir", "-p", path, NULL});
+        list();
+        assert_int_equal(set.count, ++count);
+        /* what it would make itself, and what is there before that */
+        while (last[1].path)
+            last++;
+        assert_int_equal(user_dirs_place(&dirs, last, path), 0);
+        assert_non_null(item(path));
+        if (family->stores[0].base == BROWSER_HOME &&
+            strncmp(family->stores[0].path, ".pki", 4) == 0)
+            continue; /* the user's own */
+        assert_int_equal(user_dirs_place(&dirs, &family->stores[0], path), 0);
+        run((const char *const[]){"mkdir", "-p", path, NULL});
+        list();
+        assert_int_equal(set.count, count);
+        assert_non_null(item(path));
+    }
+    assert_int_equal(count, 11);
+}
+
 /* Other Chromium-family browsers have a place of their own only once they were used. */
 static void test_snap_chromium(void **state) {
     char path[USER_DIRS_PATH_MAX];
@@ -425,6 +459,7 @@ static void test_missing_database_is_not_made_by_looking(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_chromium_and_each_profile),
+        TEST(test_every_confined_browser),
         TEST(test_snap_chromium),
         TEST(test_most_stores_and_one_more),
         TEST(test_recorded_stores_keep_their_place),

@@ -221,6 +221,41 @@ static void test_a_link_leads_elsewhere(void **state) {
     assert_true(is_told(fixture));
 }
 
+static void make_place(const struct fixture *fixture, const struct browser_place *place) {
+    char path[USER_DIRS_PATH_MAX], text[256];
+    const char *argv[] = {"mkdir", "-p", path, NULL};
+
+    assert_int_equal(user_dirs_place(&fixture->dirs, place, path), 0);
+    assert_int_equal(home_run(argv, text, sizeof text), 0);
+}
+
+/* A home in which every browser of the table has been used: each of its places is still followed,
+ * one after the other, the last to be looked at included. */
+static void test_every_place_of_every_family(void **state) {
+    struct fixture *fixture = *state;
+    unsigned places = 0;
+
+    fixture->dirs.thunderbird = true;
+    for (const struct browser_family *family = browser_families; family->id; family++)
+        if (family->data.path)
+            make_place(fixture, &family->data);
+    (void)scan(fixture);
+    for (const struct browser_family *family = browser_families; family->id; family++)
+        for (const struct browser_place *place = family->stores; place->path; place++) {
+            char path[USER_DIRS_PATH_MAX];
+
+            assert_int_equal(user_dirs_place(&fixture->dirs, place, path), 0);
+            if (access(path, F_OK) == 0)
+                continue; /* shared with a family before */
+            make_place(fixture, place);
+            if (!is_told(fixture))
+                fail_msg("%s: %s", family->id, path);
+            (void)scan(fixture);
+            places++;
+        }
+    assert_true(places > 25);
+}
+
 static void test_data_home_elsewhere(void **state) {
     struct fixture *fixture = *state;
     char directory[] = "/tmp/devtrust-data-XXXXXX", text[256];
@@ -270,6 +305,7 @@ int main(void) {
         TEST(test_thunderbird),
         TEST(test_firefox_profiles),
         TEST(test_a_link_leads_elsewhere),
+        TEST(test_every_place_of_every_family),
         TEST(test_data_home_elsewhere),
         TEST(test_during_a_scan),
     };
