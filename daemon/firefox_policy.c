@@ -221,7 +221,7 @@ static int put_in(
     return 0;
 }
 
-static bool is_ours_alone(
+bool firefox_policy_is_ours_alone(
     const struct firefox_policy *policy, const struct firefox_place *place,
     const struct firefox_policy_file *file) {
     for (size_t i = 0; i < policy->record.place_count; i++) {
@@ -245,7 +245,7 @@ static int settle_file(
     struct firefox_policy *policy, struct firefox_place *place, int fd,
     const struct firefox_policy_file *file) {
     bool external = policy->options.owner == POLICY_OWNER_EXTERNAL;
-    bool ours_alone = is_ours_alone(policy, place, file);
+    bool ours_alone = firefox_policy_is_ours_alone(policy, place, file);
     char other[160];
 
     if ((!file->text || ours_alone) && !external &&
@@ -358,8 +358,9 @@ bool firefox_policy_repair(struct firefox_policy *policy) {
 }
 
 void firefox_policy_want(struct firefox_policy *policy) {
-    if (policy->wanted || !policy->options.enabled)
+    if (!policy->options.enabled)
         return;
+    /* also where it stands: what comes into Firefox's own folder is not watched for */
     policy->wanted = true;
     apply(policy);
 }

@@ -34,8 +34,8 @@ int firefox_policy_new(const struct firefox_policy_options *options, struct fire
 /** Ends the watches; freed when the loop has closed them. What is installed stays. */
 void firefox_policy_close(struct firefox_policy *policy);
 
-/** Puts the preference wherever it is not yet, and keeps it there. What went wrong is in the
- * status. */
+/** Puts the preference wherever it is not yet, and keeps it there; where a file of an
+ * administrator's would be put out of effect, it gives way. What went wrong is in the status. */
 void firefox_policy_want(struct firefox_policy *policy);
 
 /** Takes out exactly what was put in. */
@@ -53,7 +53,7 @@ struct firefox_place_facts {
     int error; /* of directory or file: 0 or a negative errno; -EPERM: not root's alone */
     enum firefox_policy_finding finding;
     bool is_readable;   /* by every user's Firefox */
-    char shadowed[160]; /* a file that one of ours would put out of effect; empty: none */
+    char shadowed[160]; /* a file that ours puts, or would put, out of effect; empty: none */
 };
 
 /** Returns 0, or -ENOENT past the last place. */

@@ -38,7 +38,7 @@ int firefox_policy_examine(
     ret->is_readable = !file.text || (file.mode & READABLE) == READABLE;
     if (file.text)
         ret->finding = firefox_policy_look(file.text, file.size);
-    if (!file.text && !ret->is_external)
+    if ((!file.text || firefox_policy_is_ours_alone(policy, place, &file)) && !ret->is_external)
         (void)firefox_policy_file_shadows(place->directory, ret->shadowed, sizeof(ret->shadowed));
     return 0;
 }

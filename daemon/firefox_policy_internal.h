@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/firefox_policy.h"
+#include "daemon/firefox_policy_file.h"
 #include "daemon/policy_record.h"
 
 #include "common/reason.h"
@@ -29,3 +30,8 @@ struct firefox_policy {
     unsigned writes; /* files that were written */
     unsigned open_handles;
 };
+
+/** Whether the file is what we have put there, and nothing else. */
+bool firefox_policy_is_ours_alone(
+    const struct firefox_policy *policy, const struct firefox_place *place,
+    const struct firefox_policy_file *file);

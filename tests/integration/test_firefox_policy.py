@@ -1,7 +1,9 @@
 """Firefox's policies.json with root's opt-in: merged into the administrator's, taken out to the byte, never in anybody's way."""
 import json
+import pathlib
 import subprocess
 
+import pytest
 from harness import firefox, waiting
 from harness.world import FIREFOX_POLICY
 
@@ -80,16 +82,41 @@ def test_an_administrators_choice_wins(world):
     assert FIREFOX_POLICY.read_text(encoding="utf-8") == own
 
 
-def test_a_file_of_firefoxs_own_folder_is_not_put_out_of_effect(world):
+@pytest.fixture
+def folder():
+    """Firefox's own, beside the program: empty at first."""
+    path = pathlib.Path("/usr/lib/firefox-esr/distribution")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(path)], check=True)
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def reads_the_administrators():
+    """What a Firefox that is started now goes by."""
+    with firefox.Firefox(firefox.Profile("alice")) as fox:
+        assert fox.preference("browser.tabs.warnOnClose") is False
+
+
+def test_a_file_of_firefoxs_own_folder_is_not_put_out_of_effect(world, folder):
     """Firefox reads one file only, and the one in /etc first."""
-    folder = "/usr/lib/firefox-esr/distribution"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder], check=True)
-    try:
-        with open(f"{folder}/policies.json", "w", encoding="utf-8") as file:
-            file.write(ADMIN)
-        entry = policy(start(world))
-        assert entry["code"] == "policy-conflict" and folder in entry["text"] and not FIREFOX_POLICY.exists()
-        with firefox.Firefox(firefox.Profile("alice")) as fox:
-            assert fox.preference("browser.tabs.warnOnClose") is False
-    finally:
-        subprocess.run(["umount", folder], check=True)
+    (folder / "policies.json").write_text(ADMIN, encoding="utf-8")
+    entry = policy(start(world))
+    assert entry["code"] == "policy-conflict" and str(folder) in entry["text"] and not FIREFOX_POLICY.exists()
+    reads_the_administrators()
+
+
+def test_a_file_that_comes_into_firefoxs_own_folder_later(world, folder):
+    """The doctor sees it at once; the next word of the server makes ours give way, and the last word comes when the file has gone."""
+    device = start(world)
+    waiting.until(FIREFOX_POLICY.exists, "written")
+    (folder / "policies.json").write_text(ADMIN, encoding="utf-8")
+    checks = device.call("io.devtrust.Device.Diagnose", {})["checks"]
+    check = next(check for check in checks if (check["id"], check.get("subject")) == ("policy", str(FIREFOX_POLICY)))
+    assert (check["result"], check["code"]) == ("failure", "policy-conflict") and str(folder) in check["text"], check
+    world.server.distribution("on")
+    waiting.until(lambda: not FIREFOX_POLICY.exists(), "ours has given way")
+    assert policy(device)["code"] == "policy-conflict"
+    reads_the_administrators()
+    (folder / "policies.json").unlink()
+    device.ctl("repair")
+    assert PREFERENCE in FIREFOX_POLICY.read_text(encoding="utf-8") and policy(device)["installed"]
