@@ -58,7 +58,7 @@ REASON(STATE_INVALID, "state-invalid", 1, "The server's desired state is not val
 REASON(PATTERN_REFUSED, "pattern-refused", 1, "A portal pattern is outside what this device allows; it was left out.",
     "Allow it in devtrustd.conf, [limits] allowed_patterns, or mend it on the server.")
 REASON(POLICY_DIRECTORY, "policy-directory", 1, "A browser policy directory is missing, not root's, or writable by others.",
-    "Make it root-owned, mode 0755; it is tried again by itself.")
+    "Make it root-owned, mode 0755; it is tried again by itself. Where it is new: systemctl restart devtrustd.")
 REASON(POLICY_BROKEN_FILE, "policy-broken-file", 1, "An administrator's policy file beside ours is not valid JSON; browsers ignore it.",
     "Mend or remove the file that the message names.")
 REASON(POLICY_CONFLICT, "policy-conflict", 1, "Another policy file overrides ours.",
@@ -174,7 +174,7 @@ REASON(POLICY_MISSING, "policy-missing", 1, "Our browser policy file is not ther
 REASON(POLICY_CHANGED, "policy-changed", 1, "Our browser policy file is not as it was written.",
     "Run: devtrustctl repair (as root).")
 REASON(BROWSER_NO_POLICY, "browser-no-policy", 1, "This browser has no policy of ours: it asks which certificate to present.",
-    "Make its policy directory, root-owned, mode 0755; then run: devtrustctl repair (as root).")
+    "Make its policy directory, root-owned, mode 0755; then run: systemctl restart devtrustd.")
 REASON(DISK_LOW, "disk-low", 1, "Little space is left on the file system.", "Free space; near full, nothing can be renewed.")
 REASON(DISK_FULL, "disk-full", 1, "The file system is full.", "Free space; until then nothing can be renewed or repaired.")
 REASON(PERMISSIONS, "permissions", 1, "A file or directory has the wrong owner, or is open to others.",

@@ -123,6 +123,22 @@ def test_a_session_gets_its_certificate_and_two_sessions_have_one_agent(device):
     device.run("loginctl", "disable-linger", "alice")
 
 
+def test_a_browser_that_comes_later_gets_its_policy_as_the_doctor_says(device):
+    """The unit's sandbox knows the directories that are there at its start: what the doctor says to do must work in it."""
+    policy = "/etc/opt/edge/policies/managed"
+
+    def edge() -> dict:
+        return next(check for check in ctl(device, "doctor")["checks"] if (check["id"], check.get("subject")) == ("browser", "Microsoft Edge"))
+    device.run("install", "-D", "/bin/true", "/opt/microsoft/msedge/msedge")
+    found = edge()
+    assert found["code"] == "browser-no-policy" and policy in found["text"], found
+    assert found["remedy"].endswith("mode 0755; then run: systemctl restart devtrustd."), found
+    device.run("mkdir", "-p", policy)
+    device.run("systemctl", "restart", "devtrustd")
+    waiting.until(lambda: edge()["result"] == "ok", "Edge has its policy")
+    assert device.run("ls", policy).stdout.split() == ["zz-devtrust.json"]
+
+
 def test_who_is_not_managed_has_an_idle_agent(device):
     session = device.login("bob")
     waiting.until(lambda: agent_pid(device, "bob"), "bob's agent")

@@ -210,7 +210,7 @@ static void test_trusted_with_trouble(void **state) {
             USER("installed", CERTIFICATE, CHROMIUM)),
         CTL_GOOD, "Trusted until",
         "Google Chrome: Make it root-owned, mode 0755; it is tried again by\n"
-        "              itself.\n");
+        "              itself. Where it is new: systemctl restart devtrustd.\n");
 }
 
 /* Sixteen stores, each of them in trouble, and more policies than there are families. */
