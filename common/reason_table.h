@@ -149,7 +149,7 @@ REASON(EXPIRED, "expired", 1, "The certificate has expired.", "Connect to the se
 REASON(REVOKED, "revoked", 1, "The certificate has been revoked.",
     "A newer one takes its place by itself; else ask the administrator.")
 REASON(WRONG_CERTIFICATE, "wrong-certificate", 1, "The certificate presented is not a user's device trust certificate.",
-    "Choose the certificate whose name ends in Device Trust Certificate and eight digits; restart the browser to be asked again.")
+    "Choose the certificate whose name ends in Device Trust Certificate and eight letters and digits; restart the browser to be asked again.")
 REASON(CHECK_FAILED, "check-failed", 1, "The browser did not complete the check.",
     "Allow cookies for this site and reload; the check host name must resolve to the portal.")
 /* what a doctor finds, on the device */

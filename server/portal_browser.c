@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define OURS "the certificate whose name ends in “Device Trust Certificate” and eight digits"
+#define OURS                                                                                       \
+    "the certificate whose name ends in “Device Trust Certificate” and eight letters and digits"
 
 /* In this order: each one's text names those below, too. */
 static const struct {
