@@ -81,6 +81,19 @@ def test_first_installation_three_renewals_removal_and_return(silent):
         assert fox.program.running(), "the same Firefox all the time"
 
 
+def goes_and_comes_back(world, old, *foxes):
+    """Removal, and return; the windows stay open."""
+    world.server.distribution("off")
+    world.device.wait_gone("alice")
+    for fox in foxes:
+        assert fox.revisit()[0] == "unmanaged" and fox.prompt() is None
+    world.server.distribution("on")
+    user = world.device.wait_user("alice", state="installed", serial=lambda serial: serial not in (None, old))
+    for fox in foxes:
+        shows(fox, user["serial"])
+    return user
+
+
 def test_several_profiles_and_one_that_was_never_started(silent):
     profiles = [profile(silent), profile(silent)]
     never = firefox.Profile("alice")
@@ -97,6 +110,7 @@ def test_several_profiles_and_one_that_was_never_started(silent):
         user = renew(silent, "alice", user["serial"])
         for fox in (one, other):
             shows(fox, user["serial"])
+        user = goes_and_comes_back(silent, user["serial"], one, other)
     # Firefox takes the database over that the agent has made
     with firefox.Firefox(never.trust_tls_ca(silent.server.tls_ca)) as fox:
         assert fox.visit(portal(silent), "trusted")[1]["serial"] == user["serial"]
@@ -115,6 +129,7 @@ def test_private_window(silent):
         shows(fox, user["serial"])
         user = renew(silent, "alice", user["serial"])
         shows(fox, user["serial"])
+        goes_and_comes_back(silent, user["serial"], fox)
 
 
 def test_two_users_at_once(make_world):

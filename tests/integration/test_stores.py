@@ -1,4 +1,5 @@
 """Certificate stores in every bad condition: never recreated, never damaged, named, and used once they are well again."""
+import json
 import os
 import pathlib
 import shutil
@@ -19,12 +20,15 @@ def ready(world):
 
 
 def store_code(world, *codes):
-    """Until alice's status names the store with one of these codes."""
+    """Until alice's status names a store, or what is wrong besides, with one of these codes; and tells her what it is and what to do."""
     def named(user):
-        return any(store.get("code") in codes for store in user["stores"]) or user.get("code") in codes
+        return next((code for code in (*[store.get("code") for store in user["stores"]], user.get("code")) if code in codes), None)
     world.device.wait_status(lambda status: any(user["name"] == "alice" and named(user) for user in status["users"]), f"{codes}")
     user = world.device.user("alice")
-    assert user["remedy"] or user["stores"]
+    code = named(user)
+    meaning = json.loads(world.device.ctl("explain", code, "--json").stdout)
+    told = " ".join(world.device.ctl("status", uid=1000).stdout.split())
+    assert f"{meaning['text']} [{code}]" in told and meaning["remedy"] in told.partition("What to do")[2], told
     return user
 
 
@@ -129,8 +133,7 @@ def test_master_password(ready):
     database = nss.Database("alice").create("secret")
     before = database.files_hash()
     ready.server.distribution("on")
-    user = store_code(ready, "store-password")
-    assert "master password" in user.get("remedy", "") or any("password" in str(store) for store in user["stores"])
+    store_code(ready, "store-password")
     assert database.files_hash() == before, "left as it is"
     shutil.rmtree(database.directory)
     database.create()
@@ -165,6 +168,34 @@ def test_read_only_database(ready):
     for path in database.directory.iterdir():
         path.chmod(0o600)
     well_again(ready)
+
+
+def overwrite(database):
+    path = database.directory / "cert9.db"
+    path.write_bytes(b"!" * path.stat().st_size)
+
+
+def forbid(database):
+    for path in (*database.directory.iterdir(), database.directory):
+        path.chmod(0o500)
+
+
+@pytest.mark.parametrize("password, spoil, code", [
+    ("secret", lambda database: None, "store-password"), (None, overwrite, "store-corrupt"), (None, forbid, "store-read-only"),
+], ids=["locked", "corrupt", "read-only"])
+def test_the_others_work(ready, password, spoil, code):
+    shared = nss.Database("alice").create(password)
+    spoil(shared)
+    before = shared.files_hash()
+    profile = nss.Database("alice", HOME / ".mozilla/firefox/abcd.default").create()
+    programs.run(["tee", profile.directory.parent / "profiles.ini"], uid=1000, stdin="[Profile0]\nIsRelative=1\nPath=abcd.default\n")
+    ready.server.distribution("on")
+    user = ready.device.wait_user("alice", state="installed")
+    assert profile.serials() == [user["serial"]] and len(profile.contents().keys) == 1
+    store_code(ready, code)
+    told = ready.device.ctl("status", uid=1000).stdout
+    assert told.startswith("Trusted until ") and "profile default: installed" in told, told
+    assert shared.files_hash() == before, "left as it is"
 
 
 def test_read_only_file_system(ready):
