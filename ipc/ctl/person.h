@@ -8,7 +8,7 @@
 
 #include "common/cleanup.h"
 
-#define PERSON_MAX_ROWS 96 /* 16 stores, 12 families, and what there is to do about each */
+#define PERSON_MAX_ROWS 96 /* 16 stores, 9 policies, and what there is to do about each */
 #define PERSON_TEXT_SIZE 768
 
 enum person_section {

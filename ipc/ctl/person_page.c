@@ -6,6 +6,7 @@
 
 #include <openssl/sha.h>
 
+#include <ctype.h>
 #include <string.h>
 
 static const char head[] =
@@ -46,6 +47,41 @@ static int append(struct buffer *ret, const char *const *parts) {
 }
 #define APPEND(ret_, ...) append((ret_), (const char *const[]){__VA_ARGS__, NULL})
 
+#define WHOLE_MAX 24 /* what fits into the narrowest window */
+
+/* A date, a code or a command with a hyphen in it is read as one. */
+static bool is_whole(const char *word) {
+    if (strlen(word) > WHOLE_MAX)
+        return false;
+    for (const char *hyphen = strchr(word, '-'); hyphen; hyphen = strchr(hyphen + 1, '-'))
+        if (hyphen > word && isalnum((unsigned char)hyphen[-1]) &&
+            isalnum((unsigned char)hyphen[1]))
+            return true;
+    return false;
+}
+
+static int append_word(const char *word, struct buffer *ret) {
+    bool whole = is_whole(word);
+    int r = whole ? buffer_append_string(ret, "<span>") : 0;
+    if (r == 0)
+        r = html_append_escaped(ret, word);
+    return r == 0 && whole ? buffer_append_string(ret, "</span>") : r;
+}
+
+/* A text that is wrapped: browsers would break it at hyphens, too. */
+static int append_prose(
+    const char *before, const char *text, const char *after, struct buffer *ret) {
+    char safe[TEXT_SAFE_SIZE], *rest = safe, *word;
+    int r = buffer_append_string(ret, before);
+    text_safe(text, safe);
+    while (r == 0 && (word = strsep(&rest, " "))) {
+        r = append_word(word, ret);
+        if (r == 0 && rest)
+            r = buffer_append_string(ret, " ");
+    }
+    return r < 0 ? r : buffer_append_string(ret, after);
+}
+
 /* Nothing may be fetched or run; the one style sheet is known by its hash. */
 static int append_head(const struct person *person, struct buffer *ret) {
     uint8_t hash[SHA256_DIGEST_LENGTH];
@@ -62,10 +98,11 @@ static int append_verdict(const struct person *person, struct buffer *ret) {
     int r =
         APPEND(ret, "<main class=\"", class_of(person->tone), "\">\n<section class=\"verdict\">\n");
     if (r == 0)
-        r = APPEND(
-            ret, sign, strokes[person->tone], "\"/></svg>\n<h1>", person->headline, "</h1>\n");
+        r = APPEND(ret, sign, strokes[person->tone], "\"/></svg>\n");
+    if (r == 0)
+        r = append_prose("<h1>", person->headline, "</h1>\n", ret);
     if (r == 0 && *person->reason)
-        r = APPEND(ret, "<p>", person->reason, "</p>\n");
+        r = append_prose("<p>", person->reason, "</p>\n", ret);
     return r < 0 ? r : buffer_append_string(ret, "</section>\n");
 }
 
@@ -82,10 +119,11 @@ static int append_facts(const struct person *person, struct buffer *ret) {
     int r = buffer_append_string(ret, "<dl>\n");
     for (size_t i = 0; i < person->count && r == 0; i++) {
         const struct person_row *row = &person->rows[i];
-        if (row->section == PERSON_FACTS)
-            r = APPEND(
-                ret, "<div><dt>", row->label, "</dt><dd class=\"", class_of(row->colour), "\">",
-                row->text, "</dd></div>\n");
+        if (row->section != PERSON_FACTS)
+            continue;
+        r = APPEND(ret, "<div><dt>", row->label, "</dt><dd class=\"", class_of(row->colour));
+        if (r == 0)
+            r = append_prose("\">", row->text, "</dd></div>\n", ret);
     }
     return r < 0 ? r : buffer_append_string(ret, "</dl>\n");
 }
@@ -98,8 +136,11 @@ static int append_list(
     int r = APPEND(ret, "<section>\n<h2>", title, "</h2>\n<ul>\n");
     for (size_t i = 0; i < person->count && r == 0; i++) {
         const struct person_row *row = &person->rows[i];
-        if (row->section == section)
-            r = APPEND(ret, "<li class=\"", class_of(row->colour), "\">", row->text, "</li>\n");
+        if (row->section != section)
+            continue;
+        r = APPEND(ret, "<li class=\"", class_of(row->colour));
+        if (r == 0)
+            r = append_prose("\">", row->text, "</li>\n", ret);
     }
     return r < 0 ? r : buffer_append_string(ret, "</ul>\n</section>\n");
 }
@@ -115,8 +156,8 @@ int person_page_render(const struct person *person, const char *when, struct buf
     if (r == 0)
         r = append_facts(person, ret);
     if (r == 0)
-        r = APPEND(
-            ret, "</main>\n<footer><p>As of ", when,
-            "; this page does not renew itself.</p></footer>\n</body>\n</html>\n");
+        r = append_prose(
+            "</main>\n<footer><p>As of ", when,
+            "; this page does not renew itself.</p></footer>\n</body>\n</html>\n", ret);
     return r;
 }

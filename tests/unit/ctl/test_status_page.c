@@ -84,12 +84,15 @@ static void test_the_page(void **state) {
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
     const char *text = contents();
-    assert_non_null(strstr(text, "<h1>Trusted until 2026-12-17 12:06 CET (in 29 days).</h1>"));
+    assert_non_null(
+        strstr(text, "<title>Trusted until 2026-12-17 12:06 CET (in 29 days).</title>"));
+    assert_non_null(
+        strstr(text, "<h1>Trusted until <span>2026-12-17</span> 12:06 CET (in 29 days).</h1>"));
     assert_non_null(strstr(text, "&lt;script&gt;&amp; (u1)"));
     assert_non_null(strstr(text, "Firefox, profile &lt;b&gt;\\x1b: installed"));
     assert_non_null(strstr(text, "Rock &amp; Roll"));
     assert_non_null(strstr(text, "<main class=\"good\">"));
-    assert_non_null(strstr(text, "As of 2026-11-18 12:06 CET;"));
+    assert_non_null(strstr(text, "As of <span>2026-11-18</span> 12:06 CET;"));
     assert_null(strstr(text, "<script"));
     assert_null(strchr(text, 27));
 }
@@ -189,20 +192,54 @@ static void test_what_it_is_not_for(void **state) {
     assert_int_equal(json.status, CTL_USAGE);
 }
 
-/* Every row at its longest, and every character one of those that are escaped. */
+static void fill(char text[PERSON_TEXT_SIZE], const char *with) {
+    for (size_t i = 0; i < PERSON_TEXT_SIZE - 1; i++)
+        text[i] = with[i % strlen(with)];
+}
+
+static void expect_fits(const char *with) {
+    struct person *person = person_new();
+    struct buffer CLEANUP_BUFFER html = BUFFER_INIT(PERSON_PAGE_MAX);
+    person->tone = TEXT_BAD;
+    person->count = PERSON_MAX_ROWS;
+    fill(person->headline, with);
+    fill(person->reason, with);
+    for (size_t i = 0; i < PERSON_MAX_ROWS; i++) {
+        person->rows[i].label = "";
+        fill(person->rows[i].text, with);
+    }
+    assert_int_equal(person_page_render(person, "now", &html), 0);
+    free(person);
+}
+
+/* Every row at its longest, and every character one of those that are escaped, or every word one
+ * that is kept whole. */
 static void test_the_largest_page_fits(void **state) {
+    (void)state;
+    expect_fits("\"");
+    expect_fits("a-b ");
+    expect_fits("\"a-b\" ");
+}
+
+/* What is wrapped at blanks alone. */
+static void test_words_that_stay_whole(void **state) {
     struct person *person = person_new();
     struct buffer CLEANUP_BUFFER html = BUFFER_INIT(PERSON_PAGE_MAX);
     (void)state;
-    person->tone = TEXT_BAD;
-    person->count = PERSON_MAX_ROWS;
-    memset(person->headline, '"', PERSON_TEXT_SIZE - 1);
-    memset(person->reason, '"', PERSON_TEXT_SIZE - 1);
-    for (size_t i = 0; i < PERSON_MAX_ROWS; i++) {
-        person->rows[i].label = "";
-        memset(person->rows[i].text, '"', PERSON_TEXT_SIZE - 1);
-    }
+    person->tone = TEXT_WARN;
+    person->count = 1;
+    person->rows[0] = (struct person_row){
+        .section = PERSON_TO_DO,
+        .label = "",
+        .text =
+            "run devtrust-server: [store-password] -x a-  b - -- /home/a/a-path-that-is-too-long",
+    };
     assert_int_equal(person_page_render(person, "now", &html), 0);
+    assert_int_equal(buffer_append(&html, "", 1), 0);
+    assert_non_null(strstr(
+        (const char *)html.data,
+        ">run <span>devtrust-server:</span> <span>[store-password]</span> -x a-  b - -- "
+        "/home/a/a-path-that-is-too-long</li>"));
     free(person);
 }
 
@@ -219,6 +256,7 @@ int main(void) {
         TEST(test_nothing_opens_it),
         TEST(test_what_it_is_not_for),
         cmocka_unit_test(test_the_largest_page_fits),
+        cmocka_unit_test(test_words_that_stay_whole),
     };
     return cmocka_run_group_tests_name("ctl status --page", tests, NULL, NULL);
 }
