@@ -1,5 +1,5 @@
-/* What a peer can cause as often as he likes must not fill the log, nor push out of it what others
- * look for: of such events so many are written in a minute, and the rest is left out. */
+/* How often a line is written that anybody on the machine can cause: so many times a minute, or he
+ * would have the rest of the log dropped. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,19 +7,12 @@
 
 #define LOG_LIMIT_PER_MINUTE 10
 
-struct log_limit { /* zeroed: nothing was written yet */
+/* Zeroed: nothing was written yet. */
+struct log_limit {
     int64_t since_ms;
-    unsigned count;
+    unsigned lines; /* wanted since then */
 };
 
-/** Whether one more may be written at `now_ms` of the monotonic clock; counts it. */
-static inline bool log_limit_take(struct log_limit *limit, int64_t now_ms) {
-    if (limit->count > 0 && now_ms - limit->since_ms >= 60000)
-        limit->count = 0;
-    if (limit->count == 0)
-        limit->since_ms = now_ms;
-    if (limit->count == LOG_LIMIT_PER_MINUTE)
-        return false;
-    limit->count++;
-    return true;
-}
+/** Whether one more may be written at `now_ms` of a clock that does not go back. *ret_left_out (may
+ * be NULL): how many were not, where a minute has just ended; 0: none. */
+bool log_limit_take(struct log_limit *limit, int64_t now_ms, unsigned *ret_left_out);

@@ -142,7 +142,7 @@ void agents_watch(
         unlink_agent(older);
         varlink_call_error(older->call, "io.devtrust.Agent.Replaced", NULL);
         agent_free(older);
-        if (log_limit_take(&agents->replaced, clock_monotonic_ms(agents->options.clock)))
+        if (log_limit_take(&agents->replaced, clock_monotonic_ms(agents->options.clock), NULL))
             log_event(
                 LOG_LEVEL_NOTICE, MSG_IPC, "A newer agent of this user replaces an older one",
                 LOG_NUMBER("PEER_UID", uid));

@@ -269,7 +269,7 @@ static int store(struct user *user, const struct user_record *record) {
 }
 
 bool user_may_log(struct user *user) {
-    return log_limit_take(&user->provoked, clock_monotonic_ms(user->services->clock));
+    return log_limit_take(&user->provoked, clock_monotonic_ms(user->services->clock), NULL);
 }
 
 /* A reason alone can change as often as an agent reports another one. */

@@ -7,6 +7,7 @@
 #include "ipc/varlink_server.h"
 
 #include "common/histogram.h"
+#include "common/log_limit.h"
 
 #include <sys/queue.h>
 
@@ -100,8 +101,7 @@ struct varlink_server {
     varlink_observe observe;
     void *observe_userdata;
     bool observing;
-    uint64_t refusals_since; /* loop time of the minute whose refusals are counted */
-    unsigned refusals;
+    struct log_limit refusals;
     bool closing;
     unsigned open_handles; /* uv handles whose close callback is yet to run */
     void (*closed)(void *);

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSALS_LOGGED_PER_MINUTE 10
-
 const struct varlink_limits varlink_limits_default = {
     .connections_per_uid = 16,
     .connections = 1024,
@@ -152,17 +150,14 @@ static bool limits_are_valid(const struct varlink_limits *limits) {
 
 void varlink_server_log_refusal(
     struct varlink_server *server, const char *text, uid_t uid, pid_t pid, int error) {
-    uint64_t now = uv_now(server->loop);
-    if (now - server->refusals_since >= 60000) {
-        if (server->refusals > REFUSALS_LOGGED_PER_MINUTE)
-            log_event(
-                LOG_LEVEL_WARNING, MSG_IPC,
-                "More local peers were refused than were logged; look at their uids.",
-                LOG_NUMBER("COUNT", server->refusals - REFUSALS_LOGGED_PER_MINUTE));
-        server->refusals_since = now;
-        server->refusals = 0;
-    }
-    if (++server->refusals <= REFUSALS_LOGGED_PER_MINUTE)
+    unsigned left_out;
+    bool may_write = log_limit_take(&server->refusals, (int64_t)uv_now(server->loop), &left_out);
+    if (left_out > 0)
+        log_event(
+            LOG_LEVEL_WARNING, MSG_IPC,
+            "More local peers were refused than were logged; look at their uids.",
+            LOG_NUMBER("COUNT", left_out));
+    if (may_write)
         log_event(
             LOG_LEVEL_WARNING, MSG_IPC, text, LOG_NUMBER("PEER_UID", uid),
             LOG_NUMBER("PEER_PID", pid), LOG_ERRNO(error));

@@ -173,7 +173,7 @@ def check_numbers() -> None:
             ("take turns of {} microseconds", turn, "TURN_US", 1),
             ("Connections are taken {} at a time", listener, "ACCEPTS_AT_ONCE", 1),
             ("then none for {} millisecond;", listener, "MOMENT_MS", 1),
-            ("Refusals go to the log with uid and pid, {} a minute at most", "ipc/varlink_server.c", "REFUSALS_LOGGED_PER_MINUTE", 1),
+            ("Refusals go to the log with uid and pid, {} a minute at most", "common/log_limit.h", "LOG_LIMIT_PER_MINUTE", 1),
             ("{} levels,", "common/json_gate.h", "JSON_GATE_MAX_DEPTH", 1),
             ("{} keys of one object", "common/json_gate.h", "JSON_GATE_MAX_KEYS", 1),
             ("gathered for {} ms", monitor, "MONITOR_BURST_MS", 1),

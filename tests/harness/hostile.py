@@ -126,6 +126,19 @@ def mender(path: str) -> None:
     stream_of(message("io.devtrust.Device.Repair") * 100, path, reads=True)
 
 
+def restless(path: str) -> None:
+    """Agents of one user that take the place of each other, without end."""
+    watch = json.dumps({"method": "io.devtrust.Agent.Watch", "parameters": {"version": "1"}, "more": True}).encode() + b"\0"
+    crowd = Crowd(path, 2)
+    while True:
+        crowd.fill()
+        for one in list(crowd.open):
+            crowd.send(one, watch)
+            if one in crowd.open:
+                crowd.read(one)
+        time.sleep(0.001)
+
+
 def storm(path: str) -> None:
     """Connects and leaves, as fast as can be."""
     while True:
@@ -187,7 +200,7 @@ def passing(path: str) -> None:
 
 
 KINDS: dict[str, Callable[[str], None]] = {function.__name__: function for function in
-                                           (flood, deaf, heavy, patient, mender, storm, calling_storm, garbage, loris, passing)}
+                                           (flood, deaf, heavy, patient, mender, restless, storm, calling_storm, garbage, loris, passing)}
 
 
 @contextlib.contextmanager
