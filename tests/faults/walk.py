@@ -26,6 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from faults.control import KINDS, RECEIVE, SEND, Point, commits  # noqa: E402
 from faults.scenes import PROGRAMS, SCENES, Broken, Scene  # noqa: E402
+from harness import waiting  # noqa: E402
 
 GRACE_S = 0.25  # after an error, for the program to get over it by itself, before it is started again
 LOG_LINES = 60
@@ -65,6 +66,8 @@ class Walk:
             reached, points = control.fired, control.points()
             if self.kind != "ENOSPC":
                 control.disarm()
+        if self.kills and reached:  # it says so just before it dies
+            waiting.until(lambda: not program.running(), f"the end of the {self.name}")
         try:
             if reached or self.kind == "count":
                 scene.kept()
