@@ -31,7 +31,7 @@ int firefox_policy_file_remove(int dir_fd);
 int firefox_policy_file_withdraw(const char *directory, const char *inserted);
 
 /** Whether a file in `directory` would put another one out of effect that some Firefox on this
- * machine reads from its own folder: its path in `ret`. */
+ * machine reads from its own folder: its path in `ret`, which is empty otherwise. */
 bool firefox_policy_file_shadows(const char *directory, char *ret, size_t size);
 
 /** Whether a name in the directory is that of a temp file of ours. */

@@ -95,6 +95,7 @@ int firefox_policy_file_withdraw(const char *directory, const char *inserted) {
 /* The folder "distribution" beside the program (tried: firefox-esr 153 looks into it only where
  * there is no file in /etc). */
 bool firefox_policy_file_shadows(const char *directory, char *ret, size_t size) {
+    ret[0] = '\0';
     if (strcmp(directory, SYSTEM_DIRECTORY) != 0)
         return false;
     for (const struct browser_family *family = browser_families; family->id; family++)
@@ -106,5 +107,6 @@ bool firefox_policy_file_shadows(const char *directory, char *ret, size_t size) 
             if (length > 0 && (size_t)length < size && access(ret, F_OK) == 0)
                 return true;
         }
+    ret[0] = '\0';
     return false;
 }

@@ -107,11 +107,14 @@ def test_a_file_of_firefoxs_own_folder_is_not_put_out_of_effect(world, folder):
 
 def test_a_file_that_comes_into_firefoxs_own_folder_later(world, folder):
     """The doctor sees it at once; the next word of the server makes ours give way, and the last word comes when the file has gone."""
+    def seen():
+        checks = device.call("io.devtrust.Device.Diagnose", {})["checks"]
+        return next(check for check in checks if (check["id"], check.get("subject")) == ("policy", str(FIREFOX_POLICY)))
     device = start(world)
     waiting.until(FIREFOX_POLICY.exists, "written")
+    assert seen()["result"] == "ok", seen()
     (folder / "policies.json").write_text(ADMIN, encoding="utf-8")
-    checks = device.call("io.devtrust.Device.Diagnose", {})["checks"]
-    check = next(check for check in checks if (check["id"], check.get("subject")) == ("policy", str(FIREFOX_POLICY)))
+    check = seen()
     assert (check["result"], check["code"]) == ("failure", "policy-conflict") and str(folder) in check["text"], check
     world.server.distribution("on")
     waiting.until(lambda: not FIREFOX_POLICY.exists(), "ours has given way")
@@ -120,3 +123,4 @@ def test_a_file_that_comes_into_firefoxs_own_folder_later(world, folder):
     (folder / "policies.json").unlink()
     device.ctl("repair")
     assert PREFERENCE in FIREFOX_POLICY.read_text(encoding="utf-8") and policy(device)["installed"]
+    assert seen()["result"] == "ok", seen()
