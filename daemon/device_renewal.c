@@ -47,6 +47,7 @@ struct device_renewal {
     struct http_transfer *proof;
     struct backoff backoff;
     int64_t rest_until_ms;   /* monotonic */
+    int64_t answered_ms;     /* monotonic; when `pending` got its certificate, 0: in a run before */
     int64_t ordered_until_s; /* wall clock: no attempt before, by the server's order */
     int64_t ahead_s;         /* of the server's clock; 0: as far as anybody knows */
     enum reason reason;
@@ -111,14 +112,19 @@ static int make_identity(const struct device_renewal *renewal, struct device_ide
     return 0;
 }
 
-static void set_rest(struct device_renewal *renewal, const struct device_identity *identity) {
+static int64_t life_ms(X509 *certificate) {
     int64_t begin = 0, end = 0;
-    x509_not_before(identity->certificate, &begin);
-    x509_not_after(identity->certificate, &end);
+    x509_not_before(certificate, &begin);
+    x509_not_after(certificate, &end);
     int64_t life_s = end - begin;
     if (life_s > X509_PROFILE_BACKDATE_S)
         life_s -= X509_PROFILE_BACKDATE_S; /* the part before the issuance is nobody's time */
-    renewal->rest_until_ms = clock_monotonic_ms(renewal->options.clock) + life_s * 1000 / REST_PART;
+    return life_s * 1000;
+}
+
+static void set_rest(struct device_renewal *renewal, const struct device_identity *identity) {
+    renewal->rest_until_ms =
+        clock_monotonic_ms(renewal->options.clock) + life_ms(identity->certificate) / REST_PART;
 }
 
 static void promote(struct device_renewal *renewal) {
@@ -153,6 +159,13 @@ static void start_over(struct device_renewal *renewal) {
     renewal->pending = pending_request_free(renewal->pending);
 }
 
+/* It has waited for all its life, or since a run before, while the server was away. By the time
+ * that has passed and not by a clock: a server that calls each new one expired cannot be meant. */
+static bool has_outlived_itself(const struct device_renewal *renewal) {
+    int64_t age_ms = clock_monotonic_ms(renewal->options.clock) - renewal->answered_ms;
+    return renewal->answered_ms == 0 || age_ms >= life_ms(renewal->pending->certificate);
+}
+
 static void on_proof(const struct http_answer *answer, void *userdata) {
     struct device_renewal *renewal = userdata;
     renewal->proof = NULL;
@@ -165,8 +178,11 @@ static void on_proof(const struct http_answer *answer, void *userdata) {
     /* A certificate that the server does not take is of no use: another one is asked for, with the
      * old; but a server that takes none must not be made to issue one after the other. */
     if (answer->reason == REASON_NONE && (answer->status == 401 || answer->status == 403)) {
+        if (reason == REASON_EXPIRED && has_outlived_itself(renewal))
+            backoff_reset(&renewal->backoff);
+        else if (floor < REFUSED_FLOOR_MS)
+            floor = REFUSED_FLOOR_MS;
         start_over(renewal);
-        floor = floor < REFUSED_FLOOR_MS ? REFUSED_FLOOR_MS : floor;
     }
     fail(renewal, reason, floor, answer->detail);
 }
@@ -258,6 +274,7 @@ static void on_answer(const struct est_answer *answer, void *userdata) {
         fail(renewal, REASON_STORAGE, 0, strerror(-r));
         return;
     }
+    renewal->answered_ms = clock_monotonic_ms(renewal->options.clock);
     step(renewal);
 }
 
@@ -354,6 +371,7 @@ void device_renewal_watch(
         return;
     }
     renewal->pending = pending;
+    renewal->answered_ms = 0;
     if (pending)
         uv_timer_start(&renewal->retry, on_retry, 0, 0);
     else

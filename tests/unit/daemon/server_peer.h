@@ -44,6 +44,7 @@ struct server_peer {
     int fault_times; /* answers with the fault; then good ones */
     char fault_headers[160];
     int state_status, report_status, events_status;
+    const char *state_code; /* of a problem in place of the state; NULL: a status without a word */
     int64_t leaf_begin_s, leaf_end_s;
     char state[4096], etag[32];
     char headers[128]; /* extra lines of each answer of /v1/state */
@@ -217,7 +218,10 @@ static bool server_peer_state(
     }
     snprintf(headers, sizeof(headers), "ETag: %s\r\n%s", server->etag, server->headers);
     snprintf(state, sizeof(state), "%s", status == 200 ? server->state : "");
+    const char *code = server->state_code;
     pthread_mutex_unlock(&server->lock);
+    if (code)
+        return server_peer_problem(connection, status, "", code);
     return peer_answer(connection, status, headers, state, strlen(state));
 }
 

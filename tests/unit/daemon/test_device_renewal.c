@@ -465,6 +465,61 @@ static void a_certificate_that_is_refused_is_not_replaced_at_once(void **state) 
     assert_int_equal(f->server->renewals, asked + 1);
 }
 
+static void refuse_as_expired(struct fixture *f, int64_t least_ms, int64_t most_ms) {
+    const int changed = f->changed;
+    f->server->state_status = 403;
+    f->server->state_code = "expired";
+    assert_true(device_renewal_hurry(f->renewal));
+    RUN_UNTIL(f->changed > changed);
+    let_it_run(f);
+    assert_int_equal(device_renewal_reason(f->renewal), REASON_EXPIRED);
+    assert_in_range(longest_wait_ms(f), least_ms, most_ms);
+    f->server->state_status = 200;
+    f->server->state_code = NULL;
+}
+
+/* Due, issued, and then the server fails: what it has issued waits on the disk to be used. */
+static void issue_and_fail(struct fixture *f) {
+    begin(f, DAY, 90 * DAY);
+    next_is_due(f);
+    f->server->state_status = 500;
+    const int changed = f->changed;
+    timer_fire();
+    RUN_UNTIL(f->changed > changed);
+    assert_int_equal(f->server->renewals, 1);
+}
+
+/* The server was away for all its life: it is of no use any more, and the old one gets another. A
+ * server that calls a new one expired is not asked so soon. */
+static void one_that_expires_before_it_was_used(void **state) {
+    struct fixture *f = *state;
+    issue_and_fail(f);
+    refuse_as_expired(f, HOUR_MS / 6 - MINUTE_MS, 2 * HOUR_MS);
+    f->server->state_status = 500;
+    const int changed = f->changed;
+    assert_true(device_renewal_hurry(f->renewal));
+    RUN_UNTIL(f->changed > changed);
+    assert_int_equal(f->server->renewals, 2);
+    next_is_due(f);
+    refuse_as_expired(f, 0, MINUTE_MS / 6);
+    assert_true(device_renewal_hurry(f->renewal));
+    RUN_UNTIL(f->renewed == 1);
+    assert_int_equal(f->server->renewals, 3);
+}
+
+/* The device was off meanwhile: how long is not known. */
+static void one_that_expires_while_the_device_is_off(void **state) {
+    struct fixture *f = *state;
+    issue_and_fail(f);
+    const int changed = f->changed;
+    restart(f);
+    RUN_UNTIL(f->changed > changed);
+    refuse_as_expired(f, 0, MINUTE_MS / 6);
+    assert_true(device_renewal_hurry(f->renewal));
+    RUN_UNTIL(f->renewed == 1);
+    assert_int_equal(f->server->renewals, 2);
+}
+
 /* Accepts, and never says anything: the wait has an end, and meanwhile nothing is lost. */
 static void a_silent_server_is_given_up(void **state) {
     struct fixture *f = *state;
@@ -493,6 +548,8 @@ int main(void) {
         TEST(bad_answers_cost_nothing_and_are_asked_again),
         TEST(a_date_to_come_back_is_the_servers),
         TEST(a_certificate_that_is_refused_is_not_replaced_at_once),
+        TEST(one_that_expires_before_it_was_used),
+        TEST(one_that_expires_while_the_device_is_off),
         TEST(a_silent_server_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
