@@ -26,6 +26,15 @@
 #define PLAY_UID 65534
 #define PLAY_PATIENCE_MS 60000 /* a bound for a hanging test, not a measure */
 
+/* Who may not play devtrustd skips the test, and says why. */
+#define REQUIRE_ROOT()                                                                             \
+    do {                                                                                           \
+        if (getuid() != 0) {                                                                       \
+            print_message("needs root: the agent obeys nobody but a daemon of uid 0\n");           \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
+
 enum play_submit { PLAY_ISSUE, PLAY_HOLD, PLAY_RETRY, PLAY_OTHER_KEY, PLAY_DROP, PLAY_STALE };
 
 struct play {

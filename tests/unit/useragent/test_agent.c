@@ -9,13 +9,6 @@
 
 #include <cmocka.h>
 
-static bool want_root(void) {
-    if (getuid() == 0)
-        return true;
-    print_message("needs root: the agent obeys nobody but a daemon of uid 0\n");
-    return false;
-}
-
 static int setup(void **state) {
     struct play *play = calloc(1, sizeof *play);
 
@@ -31,12 +24,6 @@ static int teardown(void **state) {
     free(*state);
     return 0;
 }
-
-#define REQUIRE_ROOT()                                                                             \
-    do {                                                                                           \
-        if (!want_root())                                                                          \
-            skip();                                                                                \
-    } while (0)
 
 static bool has_reported(struct play *play) {
     return play->reports > 0 && !play->held;

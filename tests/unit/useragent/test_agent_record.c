@@ -102,7 +102,7 @@ static void test_path_that_is_not_utf8(void **state) {
     struct agent_record written, read;
 
     fill(fixture, &written);
-    strcpy(written.stores[1].location.path, odd);
+    memcpy(written.stores[1].location.path, odd, strlen(odd) + 1);
     assert_int_equal(agent_record_write(&fixture->dirs, &written), 0);
     assert_int_equal(agent_record_read(&fixture->dirs, &read), 0);
     assert_int_equal(read.store_count, 2);

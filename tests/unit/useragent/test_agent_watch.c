@@ -27,14 +27,6 @@ static int teardown(void **state) {
     return 0;
 }
 
-#define REQUIRE_ROOT()                                                                             \
-    do {                                                                                           \
-        if (getuid() != 0) {                                                                       \
-            print_message("needs root: the agent obeys nobody but a daemon of uid 0\n");           \
-            skip();                                                                                \
-        }                                                                                          \
-    } while (0)
-
 static bool has_reported(struct play *play) {
     return play->reports > 0 && !play->held;
 }
