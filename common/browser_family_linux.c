@@ -141,7 +141,7 @@ const struct browser_family browser_families[] = {
          * path in its place. Recipes name /etc/vivaldi and /etc/opt/vivaldi. */
         .policy_directory = "/etc/chromium/policies/managed",
         .policy_evidence =
-            {DOCUMENTED, "Vivaldi's source, in github.com/ric2b/Vivaldi-browser: "
+            {REMEMBERED, "inferred from Vivaldi's source, in github.com/ric2b/Vivaldi-browser: "
                          "chromium/chrome/common/chrome_paths.cc, DIR_POLICY_FILES"},
     },
     {
